@@ -33,7 +33,7 @@ $(B)/%.pic.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -fPIC -fvisibility=hidden -c $< -o $@
 
--include mk/*.mk
+include $(wildcard tests/*/module.mk bench/module.mk examples/module.mk)
 
 clean:
 	rm -rf build

@@ -14,8 +14,9 @@
  *  - The library never prints, exits, aborts, starts threads, installs signal handlers or changes signal masks.
  *  - A call that needs KVM for the first time opens /dev/kvm and fails with what open(2) or KVM said: ENOENT (no KVM on
  *    this machine), EACCES (no permission), ENOSYS (KVM lacks something that polder needs; `polder info` names it).
- *  - After fork() the child's inherited descriptors fail with ESTALE: a vCPU belongs to the process that made its VM (KVM
- *    API, "2. File descriptors"). The child can open descriptors of its own. The memory of the spaces is not inherited.
+ *  - After fork() the child's inherited descriptors fail with ESTALE: a vCPU belongs to the process that made its VM
+ * (KVM API, "2. File descriptors"). The child can open descriptors of its own. The memory of the spaces is not
+ * inherited.
  */
 #ifndef POLDER_POLDER_H
 #define POLDER_POLDER_H
@@ -42,14 +43,14 @@ extern "C" {
 
 /* Why polder_run_sandbox came back. */
 enum polder_reason {
-	POLDER_SYSCALL = 1, /* SYSCALL: regs.orig_rax is the number */
-	POLDER_PAGE_FAULT,  /* vector 14: fault_addr and error_code as the hardware gives them */
-	POLDER_EXCEPTION,   /* any other vector, in `vector`; error_code where the vector has one, else 0 */
-	POLDER_STEP,        /* POLDER_SINGLE_STEP was asked for and one instruction is done */
-	POLDER_SIGNAL,      /* a signal arrived at this thread; its handler, if any, has run */
-	POLDER_KICK,        /* polder_kick ended the run */
-	POLDER_DEADLINE,    /* deadline_ns have passed */
-	POLDER_BUS,         /* fault_addr is mapped, but its file ends before it */
+    POLDER_SYSCALL = 1, /* SYSCALL: regs.orig_rax is the number */
+    POLDER_PAGE_FAULT,  /* vector 14: fault_addr and error_code as the hardware gives them */
+    POLDER_EXCEPTION,   /* any other vector, in `vector`; error_code where the vector has one, else 0 */
+    POLDER_STEP,        /* POLDER_SINGLE_STEP was asked for and one instruction is done */
+    POLDER_SIGNAL,      /* a signal arrived at this thread; its handler, if any, has run */
+    POLDER_KICK,        /* polder_kick ended the run */
+    POLDER_DEADLINE,    /* deadline_ns have passed */
+    POLDER_BUS,         /* fault_addr is mapped, but its file ends before it */
 };
 
 /* polder_params.flags */
@@ -65,53 +66,54 @@ enum polder_reason {
  * written by every run that returns 0.
  */
 struct polder_params {
-	/*
-	 * In and out: the registers as PTRACE_GETREGS has them, fs_base and gs_base included. cs must be 0x33 (or 0x23, code of
-	 * 32 bits) and ss 0x2b, or the run is EINVAL. Entry loads every register exactly, rcx and r11 too; of eflags IF is set
-	 * and IOPL, VM, VIF and VIP are cleared. At POLDER_SYSCALL rax is -ENOSYS, orig_rax the number and rip is after the
-	 * instruction; at every other reason orig_rax is -1. ds, es, fs and gs are entered as 0 and reported as 0.
-	 */
-	struct user_regs_struct regs;
-	/*
-	 * In: an XSAVE area (Intel SDM vol. 1, 13.4, standard format) of xstate_size bytes, at least polder_xstate_size(), or
-	 * NULL: the library keeps the state itself. Read with POLDER_XSTATE_LOAD, written with POLDER_XSTATE_STORE; with
-	 * neither it is not looked at. A new context starts with the state that FNINIT and reset give (mxcsr 0x1f80).
-	 */
-	void *xstate;
-	size_t xstate_size;
-	uint32_t flags; /* in: POLDER_SINGLE_STEP, POLDER_XSTATE_LOAD, POLDER_XSTATE_STORE; others are EINVAL */
-	/*
-	 * In: the signal mask for the time of the run, as in ppoll(2); NULL for the thread's own. A caller that must not lose a
-	 * signal blocks it and unblocks it here: with NULL, a signal that arrives after the call began but before the sandbox
-	 * is entered runs its handler and does not end the run (the handler may call polder_kick, which does).
-	 */
-	const sigset_t *sigmask;
-	uint64_t deadline_ns; /* in: end the run after this many ns, relative; 0 for no deadline */
+    /*
+     * In and out: the registers as PTRACE_GETREGS has them, fs_base and gs_base included. cs must be 0x33 (or 0x23,
+     * code of 32 bits) and ss 0x2b, or the run is EINVAL. Entry loads every register exactly, rcx and r11 too; of
+     * eflags IF is set and IOPL, VM, VIF and VIP are cleared. At POLDER_SYSCALL rax is -ENOSYS, orig_rax the number and
+     * rip is after the instruction; at every other reason orig_rax is -1. ds, es, fs and gs are entered as 0 and
+     * reported as 0.
+     */
+    struct user_regs_struct regs;
+    /*
+     * In: an XSAVE area (Intel SDM vol. 1, 13.4, standard format) of xstate_size bytes, at least polder_xstate_size(),
+     * or NULL: the library keeps the state itself. Read with POLDER_XSTATE_LOAD, written with POLDER_XSTATE_STORE; with
+     * neither it is not looked at. A new context starts with the state that FNINIT and reset give (mxcsr 0x1f80).
+     */
+    void *xstate;
+    size_t xstate_size;
+    uint32_t flags; /* in: POLDER_SINGLE_STEP, POLDER_XSTATE_LOAD, POLDER_XSTATE_STORE; others are EINVAL */
+    /*
+     * In: the signal mask for the time of the run, as in ppoll(2); NULL for the thread's own. A caller that must not
+     * lose a signal blocks it and unblocks it here: with NULL, a signal that arrives after the call began but before
+     * the sandbox is entered runs its handler and does not end the run (the handler may call polder_kick, which does).
+     */
+    const sigset_t *sigmask;
+    uint64_t deadline_ns; /* in: end the run after this many ns, relative; 0 for no deadline */
 
-	uint32_t reason;     /* out: enum polder_reason */
-	uint32_t vector;     /* out: the vector of POLDER_PAGE_FAULT, POLDER_EXCEPTION and POLDER_STEP, else 0 */
-	uint64_t error_code; /* out: what the hardware pushes (SDM vol. 3A, 4.7 and 6.13), the same on every KVM; bit 0 of a
-	                      * page fault's is set if and only if the address is mapped in the space */
-	uint64_t fault_addr; /* out: CR2 of POLDER_PAGE_FAULT and the address of POLDER_BUS, else 0 */
+    uint32_t reason;     /* out: enum polder_reason */
+    uint32_t vector;     /* out: the vector of POLDER_PAGE_FAULT, POLDER_EXCEPTION and POLDER_STEP, else 0 */
+    uint64_t error_code; /* out: what the hardware pushes (SDM vol. 3A, 4.7 and 6.13), the same on every KVM; bit 0 of a
+                          * page fault's is set if and only if the address is mapped in the space */
+    uint64_t fault_addr; /* out: CR2 of POLDER_PAGE_FAULT and the address of POLDER_BUS, else 0 */
 
-	/* The library's own. */
-	void *context;
-	uint32_t kicked;
-	uint32_t running;
-	uint64_t reserved[4];
+    /* The library's own. */
+    void *context;
+    uint32_t kicked;
+    uint32_t running;
+    uint64_t reserved[4];
 };
 
 /* One operation of polder_apply. */
 enum polder_op_code { POLDER_OP_MMAP = 1, POLDER_OP_MUNMAP, POLDER_OP_MPROTECT };
 
 struct polder_op {
-	uint32_t code;  /* enum polder_op_code */
-	int32_t prot;   /* MMAP and MPROTECT */
-	int32_t flags;  /* MMAP: with MAP_FIXED or MAP_FIXED_NOREPLACE, or the operation is EINVAL */
-	int32_t src_fd; /* MMAP */
-	void *start;
-	size_t length;
-	off_t offset; /* MMAP */
+    uint32_t code;  /* enum polder_op_code */
+    int32_t prot;   /* MMAP and MPROTECT */
+    int32_t flags;  /* MMAP: with MAP_FIXED or MAP_FIXED_NOREPLACE, or the operation is EINVAL */
+    int32_t src_fd; /* MMAP */
+    void *start;
+    size_t length;
+    off_t offset; /* MMAP */
 };
 
 /*
@@ -121,9 +123,9 @@ struct polder_op {
  * polder function.
  */
 struct polder_allocator {
-	void *(*alloc)(size_t size, void *opaque); /* size is a multiple of 4096; NULL if there is none */
-	void (*free)(void *block, size_t size, void *opaque);
-	void *opaque;
+    void *(*alloc)(size_t size, void *opaque); /* size is a multiple of 4096; NULL if there is none */
+    void (*free)(void *block, size_t size, void *opaque);
+    void *opaque;
 };
 
 /*
@@ -133,10 +135,10 @@ struct polder_allocator {
  *                     protection, except privileged ranges and the library's own memory
  *   "/proc/<pid>/mm"  of this process the same as self; of a foreign one a snapshot of its memory, with the permission
  *                     rule of ptrace
- * Returns a file descriptor with FD_CLOEXEC set. close(2) of its last duplicate ends the space once no run is in it; its
- * memory is given back at the latest when a space is next opened or copied. A duplicate is the same space.
- * Errors: ENOENT (another path, no such pid), EPERM or EACCES (a foreign process that ptrace could not read), EMFILE,
- * ENFILE, ENOMEM, and those of the first use of KVM.
+ * Returns a file descriptor with FD_CLOEXEC set. close(2) of its last duplicate ends the space once no run is in it;
+ * its memory is given back at the latest when a space is next opened or copied. A duplicate is the same space. Errors:
+ * ENOENT (another path, no such pid), EPERM or EACCES (a foreign process that ptrace could not read), EMFILE, ENFILE,
+ * ENOMEM, and those of the first use of KVM.
  */
 int polder_open(const char *path);
 
@@ -150,18 +152,18 @@ int polder_open(const char *path);
 void *polder_mmap(void *start, size_t length, int prot, int flags, int src_fd, off_t offset, int dest_fd);
 
 /*
- * munmap(2) and mprotect(2) on the space of dest_fd, -1 as above. When they return, no vCPU can use the old translation.
- * They enter no vCPU; they force out only those that are inside that space. polder_mprotect(start, length,
- * POLDER_PRIVILEGED, -1) only declares: the range, mapped or not, is hidden from sandboxes of the caller's own space and
- * the host's protection stays; a later polder_mmap or polder_mprotect there without POLDER_PRIVILEGED shows it again.
- * Errors: as munmap(2), mprotect(2); EBADF or EINVAL for dest_fd; ESTALE after fork.
+ * munmap(2) and mprotect(2) on the space of dest_fd, -1 as above. When they return, no vCPU can use the old
+ * translation. They enter no vCPU; they force out only those that are inside that space. polder_mprotect(start, length,
+ * POLDER_PRIVILEGED, -1) only declares: the range, mapped or not, is hidden from sandboxes of the caller's own space
+ * and the host's protection stays; a later polder_mmap or polder_mprotect there without POLDER_PRIVILEGED shows it
+ * again. Errors: as munmap(2), mprotect(2); EBADF or EINVAL for dest_fd; ESTALE after fork.
  */
 int polder_munmap(void *start, size_t length, int dest_fd);
 int polder_mprotect(void *start, size_t length, int prot, int dest_fd);
 
 /*
- * Carries out ops[0] to ops[count - 1] in order, as the three calls above would, with one identity check and one round of
- * forcing vCPUs out. It stops at the first operation that fails, with its errno; those before it stand.
+ * Carries out ops[0] to ops[count - 1] in order, as the three calls above would, with one identity check and one round
+ * of forcing vCPUs out. It stops at the first operation that fails, with its errno; those before it stand.
  */
 int polder_apply(int dest_fd, const struct polder_op *ops, size_t count);
 
@@ -189,15 +191,15 @@ int polder_proceed(int mm_fd, struct polder_params *params);
 
 /*
  * Copies memory of the space. Reading ignores protection; writing breaks copy-on-write and obeys PROT_WRITE.
- * Return the number of bytes copied, short where the space ends, or -1: EFAULT if nothing could be copied, and the errors
- * of mm_fd.
+ * Return the number of bytes copied, short where the space ends, or -1: EFAULT if nothing could be copied, and the
+ * errors of mm_fd.
  */
 ssize_t polder_read(int mm_fd, void *buf, size_t count, uint64_t addr);
 ssize_t polder_write(int mm_fd, const void *buf, size_t count, uint64_t addr);
 
 /*
- * Ends the run of params with POLDER_KICK; if none is under way, the next one, once. Async-signal-safe, from any thread.
- * params must stay valid until it returns. Always returns 0.
+ * Ends the run of params with POLDER_KICK; if none is under way, the next one, once. Async-signal-safe, from any
+ * thread. params must stay valid until it returns. Always returns 0.
  */
 int polder_kick(struct polder_params *params);
 

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cmd: the sub-commands of the polder program. argv[0] is the sub-command's own name ("polder run"), its options
+ * follow. Each returns the status to exit with.
+ */
+#ifndef MONITOR_CMD_H
+#define MONITOR_CMD_H
+
+int cmd_run(int argc, char **argv);
+int cmd_trace(int argc, char **argv);
+int cmd_info(int argc, char **argv);
+
+#endif

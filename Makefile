@@ -39,3 +39,93 @@ clean:
 	rm -rf build
 .PHONY: all clean
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+# ---- Packages. Installed only if something is missing, so that this is quick and needs no network afterwards.
+# make check compares these programs with themselves, natively and in a sandbox; QEMU and cpio are for tests/nested.
+DEPS := gcc libc6-dev binutils make pkg-config libcmocka-dev libseccomp-dev libelf-dev libfdt-dev libbsd-dev strace \
+	busybox-static coreutils diffutils findutils gawk sed grep xz-utils perl python3 sqlite3 bc \
+	qemu-system-x86 cpio
+LINT_DEPS := shellcheck clang-format
+install-packages = @missing=; for p in $(1); do \
+		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; \
+	done; \
+	test -z "$$missing" || { \
+		command -v apt-get >/dev/null || { echo "polder: no apt-get here; please install what Debian calls$$missing" >&2; exit 1; }; \
+		test "$$(id -u)" = 0 || root=sudo; \
+		echo "polder: installing$$missing"; \
+		$$root apt-get update -q && \
+		$$root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
+	}
+deps:
+	$(call install-packages,$(DEPS))
+
+# ---- A real program's system calls coming out of a KVM guest.
+DEMO := build/polder info && echo && echo '$$ polder trace ls -l LICENSE' && build/polder trace ls -l LICENSE
+demo: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@if (: <>/dev/kvm) 2>/dev/null; then $(DEMO); else \
+		echo "/dev/kvm cannot be used on this machine: here is the demonstration in an emulated machine that has one."; \
+		tests/nested/run -f LICENSE "$(subst $$,\$$,$(DEMO))"; \
+	fi
+
+# ---- Tests. The lists are made by tests/*/module.mk. TESTS=part-of-a-name narrows every one of these targets, and
+# KIND=npt or KIND=npt0 the nested machine.
+SAN_TESTS := $(patsubst build/%,build/san/%,$(UNIT_TESTS) $(KVM_TESTS))
+export NESTED_TESTS := $(UNIT_TESTS) $(KVM_TESTS) $(if $(PROGRAM_TESTS),tests/programs/run)
+export TESTS KIND
+tests: all $(UNIT_TESTS) $(KVM_TESTS) $(PROGRAM_TESTS)
+san-tests:
+	@$(MAKE) --no-print-directory SAN=address,undefined $(SAN_TESTS)
+check: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) tests san-tests
+	@tests/run $(NESTED_TESTS) $(SAN_TESTS) tests/nested/suite
+check-host: tests
+	@tests/run $(NESTED_TESTS)
+check-asan: san-tests
+	@tests/run $(SAN_TESTS)
+check-nested: tests
+	@tests/run tests/nested/suite
+
+# ---- Installing.
+libdir := $(DESTDIR)$(PREFIX)/lib
+INSTALLED = $(DESTDIR)$(PREFIX)/bin/polder $(libdir)/libpolder.a $(libdir)/libpolder.so $(libdir)/libpolder.so.0 \
+	$(libdir)/pkgconfig/polder.pc $(patsubst include/%,$(DESTDIR)$(PREFIX)/include/%,$(wildcard include/polder/*.h)) \
+	$(foreach page,$(wildcard docs/man/*.[1-8]),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+install: all
+	install -d $(sort $(dir $(INSTALLED)))
+	install $(B)/polder $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(B)/libpolder.a $(libdir)/
+	install -m 644 $(B)/libpolder.so $(libdir)/libpolder.so.0
+	ln -sf libpolder.so.0 $(libdir)/libpolder.so
+	sed 's,^prefix=.*,prefix=$(PREFIX),' $(B)/polder.pc > $(libdir)/pkgconfig/polder.pc
+	install -m 644 include/polder/*.h $(DESTDIR)$(PREFIX)/include/polder/
+	for page in $(wildcard docs/man/*.[1-8]); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/; done
+uninstall:
+	rm -f $(INSTALLED)
+	-rmdir $(DESTDIR)$(PREFIX)/include/polder
+
+# ---- Form. Not part of check: releases of clang-format do not agree with each other.
+SCRIPTS := tests/run tests/nested/kernel tests/nested/run tests/nested/suite tests/nested/init \
+	tests/programs/run tests/programs/guest-files .ci/run
+SOURCES = $(shell git ls-files '*.c' '*.h')
+lint:
+	$(call install-packages,$(LINT_DEPS))
+	shellcheck $(SCRIPTS)
+	clang-format --dry-run -Werror $(SOURCES)
+format:
+	$(call install-packages,$(LINT_DEPS))
+	clang-format -i $(SOURCES)
+
+help:
+	@echo 'make              build/polder, build/libpolder.a and build/libpolder.so'
+	@echo 'make demo         install packages, build, and see the system calls of a real program come out of a KVM guest'
+	@echo 'make check        install packages, build, and run every test: here, with sanitizers, and in the nested machine'
+	@echo 'make check-host   the unit, kvm and program tests here only'
+	@echo 'make check-asan   the unit and kvm tests here, built with address and undefined-behaviour sanitizers'
+	@echo 'make check-nested the tests in an emulated machine, with nested and with shadow paging; needs neither root nor KVM'
+	@echo '                  TESTS=kvm/faults narrows all of these, KIND=npt or KIND=npt0 the last'
+	@echo 'make deps         install the Debian packages that all this needs'
+	@echo 'make install      with DESTDIR= and PREFIX= (/usr/local); make uninstall'
+	@echo 'make lint         shellcheck and clang-format; make format'
+	@echo 'make clean        remove build/ (downloads stay in .cache/)'
+.PHONY: deps demo tests san-tests check check-host check-asan check-nested install uninstall lint format help

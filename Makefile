@@ -78,9 +78,9 @@ san-tests:
 	@$(MAKE) --no-print-directory SAN=address,undefined $(SAN_TESTS)
 check: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) tests san-tests
-	@tests/run $(NESTED_TESTS) $(SAN_TESTS) tests/nested/suite
+	@tests/run $(NESTED_TESTS) tests/install/run $(SAN_TESTS) tests/nested/suite
 check-host: tests
-	@tests/run $(NESTED_TESTS)
+	@tests/run $(NESTED_TESTS) tests/install/run
 check-asan: san-tests
 	@tests/run $(SAN_TESTS)
 check-nested: tests
@@ -106,7 +106,7 @@ uninstall:
 
 # ---- Form. Not part of check: releases of clang-format do not agree with each other.
 SCRIPTS := tests/run tests/nested/kernel tests/nested/run tests/nested/suite tests/nested/init \
-	tests/programs/run tests/programs/guest-files .ci/run
+	tests/programs/run tests/programs/guest-files tests/install/run .ci/run
 SOURCES = $(shell git ls-files '*.c' '*.h')
 lint:
 	$(call install-packages,$(LINT_DEPS))

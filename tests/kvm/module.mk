@@ -1,0 +1,24 @@
+# tests/kvm: the interface against the /dev/kvm at hand. `make check-kvm` runs them all; a program that finds no
+# /dev/kvm exits 77, which is no failure here and is said aloud.
+
+KVM_TEST_NAMES := errors maps faults copy threads signals fpu self fork apply allocator random
+KVM_TESTS := $(KVM_TEST_NAMES:%=$(B)/tests/kvm/%)
+KVM_TEST_SHARED := $(B)/tests/kvm/sandbox.o $(B)/tests/kvm/snippets.o
+
+$(B)/tests/kvm/snippets.o: tests/kvm/snippets.S
+	@mkdir -p $(@D)
+	$(CC) -c $< -o $@
+$(KVM_TESTS): $(B)/tests/kvm/%: $(B)/tests/kvm/test_%.o $(KVM_TEST_SHARED) $(B)/libpolder.a
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ -o $@ -lcmocka -pthread
+.SECONDARY: $(KVM_TEST_NAMES:%=$(B)/tests/kvm/test_%.o) $(KVM_TEST_SHARED)
+
+kvm-tests: $(KVM_TESTS)
+
+check-kvm: $(KVM_TESTS)
+	@failed=; for t in $(KVM_TESTS); do \
+	    $$t; status=$$?; \
+	    case $$status in 0) ;; 77) echo "$$t: not run" ;; *) echo "$$t: exit status $$status"; failed="$$failed $$t" ;; esac; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
+
+.PHONY: kvm-tests check-kvm

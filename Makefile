@@ -35,6 +35,29 @@ $(B)/%.pic.o: %.c
 
 include $(wildcard tests/*/module.mk bench/module.mk examples/module.mk)
 
+# The stub: assembled, linked flat, and carried in the library as bytes. Its size is told at every build.
+$(B)/guest-stub/stub.o: guest-stub/stub.S include/polder/abi.h
+	@mkdir -p $(@D)
+	$(CC) -Iinclude -c $< -o $@
+$(B)/stub.bin: $(B)/guest-stub/stub.o ld/stub.ld
+	$(LD) -T ld/stub.ld $< -o $(B)/guest-stub/stub.elf
+	$(OBJCOPY) -O binary -j .text $(B)/guest-stub/stub.elf $@
+	@echo "stub: $$(stat -c %s $@) of 8192 bytes, native trap $$($(OBJDUMP) -d --no-show-raw-insn $< | awk '/<native_syscall>:/{f=1;next} /<native_trap>:/{f=0} /<native_save>:/{f=1} /<native_resume>/{f=0} f&&/^ /{n++} END{print n}') instructions, synchronised 1"
+$(B)/monitor/stub_image.o $(B)/monitor/stub_image.pic.o: guest-stub/image.S $(B)/stub.bin
+	@mkdir -p $(@D)
+	$(CC) -I$(B) -c $< -o $@
+OBJCOPY ?= objcopy
+OBJDUMP ?= objdump
+
+$(B)/libpolder.a: $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(B)/libpolder.so: $(PIC_OBJ) ld/libpolder.map
+	$(CC) $(SANFLAGS) -shared -Wl,-soname,libpolder.so.0 -Wl,--version-script=ld/libpolder.map -Wl,-z,defs,-z,now,-z,relro -o $@ $(PIC_OBJ) $(if $(SANFLAGS),-Wl,-z,undefs)
+$(B)/polder.pc: Makefile
+	@mkdir -p $(@D)
+	printf 'prefix=$(PREFIX)\nlibdir=$${prefix}/lib\nincludedir=$${prefix}/include\n\nName: polder\nDescription: Address-space descriptors and run_sandbox on KVM\nVersion: 0.1.0\nLibs: -L$${libdir} -lpolder\nCflags: -I$${includedir}\n' > $@
+
 clean:
 	rm -rf build
 .PHONY: all clean

@@ -204,7 +204,7 @@ ssize_t polder_write(int mm_fd, const void *buf, size_t count, uint64_t addr);
 int polder_kick(struct polder_params *params);
 
 /*
- * polder_params_init: a new context: cs 0x33, ss 0x2b, eflags 0x202, orig_rax -1, all else 0. Allocates nothing.
+ * polder_params_init: a new context: cs 0x33, ss 0x2b, eflags 0x202, all else 0. Allocates nothing.
  * polder_params_fini: gives back what runs have allocated. No run may be under way.
  */
 void polder_params_init(struct polder_params *params);

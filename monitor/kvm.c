@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: MIT */
+#include "kvm.h"
+#include "state.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <polder/abi.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define CPUID_ENTRIES 256
+
+#define CR0_PE_ET_NE_WP_AM_PG 0x80050033ull /* with MP */
+#define CR4_PAE (1ull << 5)
+#define CR4_OSFXSR (1ull << 9)
+#define CR4_OSXMMEXCPT (1ull << 10)
+#define CR4_UMIP (1ull << 11)
+#define CR4_FSGSBASE (1ull << 16)
+#define CR4_PCIDE (1ull << 17)
+#define CR4_OSXSAVE (1ull << 18)
+#define CR4_SMEP (1ull << 20)
+#define CR4_SMAP (1ull << 21)
+#define EFER_SCE_LME_LMA_NXE 0xd01ull
+
+#define MSR_STAR 0xc0000081u
+#define MSR_LSTAR 0xc0000082u
+#define MSR_CSTAR 0xc0000083u
+#define MSR_SFMASK 0xc0000084u
+#define MSR_TSC_DEADLINE 0x6e0u
+#define MSR_TSC 0x10u
+
+#define APIC_SPURIOUS 0xf0
+#define APIC_SPURIOUS_ENABLE 0x100
+#define APIC_ISR 0x100
+#define APIC_LVT_TIMER 0x320
+#define APIC_TIMER_TSC_DEADLINE (2u << 17)
+
+/* arch_prctl codes of Linux 5.16: guests may use dynamically enabled XSAVE features such as AMX. */
+#ifndef ARCH_REQ_XCOMP_GUEST_PERM
+#define ARCH_REQ_XCOMP_GUEST_PERM 0x1025
+#endif
+#define XFEATURE_XTILEDATA 18
+
+PRIVATE_STATE struct kvm_vm kvm = {.dev = -1, .fd = -1};
+
+static PRIVATE_STATE struct {
+    struct kvm_cpuid2 header;
+    struct kvm_cpuid_entry2 entries[CPUID_ENTRIES];
+    const char *missing;
+} PRIVATE_TYPE cpuid;
+
+static const struct {
+    int capability;
+    const char *name;
+} required[] = {
+    {KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
+    {KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
+    {KVM_CAP_SYNC_REGS, "KVM_CAP_SYNC_REGS"},
+    {KVM_CAP_SPLIT_IRQCHIP, "KVM_CAP_SPLIT_IRQCHIP"},
+    {KVM_CAP_SIGNAL_MSI, "KVM_CAP_SIGNAL_MSI"},
+    {KVM_CAP_TSC_DEADLINE_TIMER, "KVM_CAP_TSC_DEADLINE_TIMER"},
+    {KVM_CAP_XSAVE, "KVM_CAP_XSAVE"},
+    {KVM_CAP_XCRS, "KVM_CAP_XCRS"},
+    {KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS"},
+    {KVM_CAP_GET_TSC_KHZ, "KVM_CAP_GET_TSC_KHZ"},
+};
+
+static int call(int fd, unsigned long request, void *argument)
+{
+    int result = ioctl(fd, request, argument);
+    return result < 0 ? -errno : result;
+}
+
+static int call_number(int fd, unsigned long request, unsigned long argument)
+{
+    int result = ioctl(fd, request, argument);
+    return result < 0 ? -errno : result;
+}
+
+static int capability(int fd, int number)
+{
+    int result = call_number(fd, KVM_CHECK_EXTENSION, (unsigned long)number);
+    return result < 0 ? 0 : result;
+}
+
+/* An embedder (and a sandboxed program above all) counts on the lowest numbers being free. */
+static int move_up(int fd)
+{
+    struct rlimit limit;
+    if (fd < 0 || getrlimit(RLIMIT_NOFILE, &limit))
+        return fd;
+    int up = fcntl(fd, F_DUPFD_CLOEXEC, (int)(limit.rlim_cur < 1024 ? limit.rlim_cur * 3 / 4 : 960));
+    if (up < 0)
+        return fd;
+    close(fd);
+    return up;
+}
+
+const char *kvm_missing(void)
+{
+    return cpuid.missing;
+}
+
+static void read_cpuid(void)
+{
+    uint32_t ecx1 = 0, ebx7 = 0, ecx7 = 0;
+    kvm.gpa_bits = 36;
+    for (uint32_t i = 0; i < cpuid.header.nent; i++) {
+        struct kvm_cpuid_entry2 *e = &cpuid.entries[i];
+        if (e->function == 1) {
+            ecx1 = e->ecx;
+            e->ecx |= 1u << 24; /* TSC deadline: the in-kernel APIC has it whatever the CPU says */
+        }
+        if (e->function == 7 && e->index == 0) {
+            ebx7 = e->ebx;
+            ecx7 = e->ecx;
+        }
+        if (e->function == 0xd && e->index == 0)
+            kvm.xcr0 = e->eax | (uint64_t)e->edx << 32;
+        if (e->function == 0x80000008u)
+            kvm.gpa_bits = e->eax & 0xff;
+    }
+    kvm.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+    if (ecx1 >> 26 & 1)
+        kvm.cr4 |= CR4_OSXSAVE;
+    if (ecx1 >> 17 & 1)
+        kvm.cr4 |= CR4_PCIDE;
+    if (ebx7 & 1)
+        kvm.cr4 |= CR4_FSGSBASE;
+    if (ebx7 >> 7 & 1)
+        kvm.cr4 |= CR4_SMEP;
+    if (ebx7 >> 20 & 1)
+        kvm.cr4 |= CR4_SMAP;
+    if (ecx7 >> 2 & 1)
+        kvm.cr4 |= CR4_UMIP;
+    kvm.native_ring0 = (kvm.cr4 & CR4_FSGSBASE) && (kvm.cr4 & CR4_SMEP);
+    if (!(kvm.cr4 & CR4_OSXSAVE))
+        kvm.xcr0 = 0;
+}
+
+/* AMX and its like are offered to guests only if asked for before the first vCPU (KVM API, KVM_GET_SUPPORTED_CPUID). */
+static void request_dynamic_xfeatures(void)
+{
+    uint64_t supported = 0;
+    struct kvm_device_attr attr = {.attr = KVM_X86_XCOMP_GUEST_SUPP, .addr = (uint64_t)&supported};
+    if (capability(kvm.dev, KVM_CAP_SYS_ATTRIBUTES) && !call(kvm.dev, KVM_GET_DEVICE_ATTR, &attr) &&
+        (supported >> XFEATURE_XTILEDATA & 1))
+        syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_GUEST_PERM, XFEATURE_XTILEDATA);
+}
+
+static int make_vm(void)
+{
+    for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
+        if (!capability(kvm.dev, required[i].capability)) {
+            cpuid.missing = required[i].name;
+            return -ENOSYS;
+        }
+    }
+    request_dynamic_xfeatures();
+    cpuid.header.nent = CPUID_ENTRIES;
+    int error = call(kvm.dev, KVM_GET_SUPPORTED_CPUID, &cpuid.header);
+    if (error < 0)
+        return error;
+    read_cpuid();
+    int size = call_number(kvm.dev, KVM_GET_VCPU_MMAP_SIZE, 0);
+    if (size < 0)
+        return size;
+    kvm.run_size = (uint32_t)size;
+    int fd;
+    do
+        fd = call_number(kvm.dev, KVM_CREATE_VM, 0);
+    while (fd == -EINTR); /* seen where a signal arrives while the VM is set up */
+    if (fd < 0)
+        return fd;
+    kvm.fd = move_up(fd);
+    kvm.max_slots = (uint32_t)capability(kvm.fd, KVM_CAP_NR_MEMSLOTS);
+    kvm.max_vcpus = (uint32_t)capability(kvm.fd, KVM_CAP_MAX_VCPUS);
+    int xsave = capability(kvm.fd, KVM_CAP_XSAVE2);
+    kvm.xsave_size = xsave < 4096 ? 4096 : (uint32_t)xsave;
+    /* The local APIC in the kernel, the rest nowhere: it is what makes NMIs and a timer without any signal possible. */
+    struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {24}};
+    return call(kvm.fd, KVM_ENABLE_CAP, &split);
+}
+
+int kvm_open(void)
+{
+    if (kvm.fd >= 0)
+        return 0;
+    int dev = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (dev < 0)
+        return -errno;
+    kvm.dev = move_up(dev);
+    int error = call_number(kvm.dev, KVM_GET_API_VERSION, 0);
+    if (error == KVM_API_VERSION) {
+        error = make_vm();
+    } else {
+        cpuid.missing = "KVM_API_VERSION 12";
+        error = -ENOSYS;
+    }
+    if (error < 0)
+        kvm_forget();
+    return error < 0 ? error : 0;
+}
+
+void kvm_forget(void)
+{
+    if (kvm.fd >= 0)
+        close(kvm.fd);
+    if (kvm.dev >= 0)
+        close(kvm.dev);
+    kvm.fd = kvm.dev = -1;
+}
+
+int kvm_set_slot(uint32_t slot, gpa_t gpa, uint64_t size, void *hva)
+{
+    struct kvm_userspace_memory_region region = {
+        .slot = slot, .guest_phys_addr = gpa.value, .memory_size = size, .userspace_addr = (uint64_t)hva};
+    return call(kvm.fd, KVM_SET_USER_MEMORY_REGION, &region);
+}
+
+static struct kvm_segment segment(uint16_t selector, uint8_t type)
+{
+    return (struct kvm_segment){.limit = ~0u,
+        .selector = selector,
+        .type = type,
+        .present = 1,
+        .s = 1,
+        .l = type == 11,
+        .db = type != 11,
+        .g = 1};
+}
+
+static int set_ring0(struct kvm_vcpu *vcpu, const struct kvm_ring0 *ring0)
+{
+    struct kvm_sregs s;
+    int error = kvm_get_sregs(vcpu, &s);
+    if (error < 0)
+        return error;
+    s.cr0 = CR0_PE_ET_NE_WP_AM_PG;
+    s.cr3 = ring0->cr3;
+    s.cr4 = kvm.cr4;
+    s.efer = EFER_SCE_LME_LMA_NXE;
+    s.cs = segment(GDT_KERNEL_CODE, 11);
+    s.ss = segment(GDT_KERNEL_DATA, 3);
+    s.ds = s.es = s.fs = s.gs = (struct kvm_segment){.type = 3, .s = 1, .unusable = 1};
+    s.tr = (struct kvm_segment){.base = ring0->tss_base, .limit = 0x67, .selector = GDT_TSS, .type = 11, .present = 1};
+    s.ldt = (struct kvm_segment){.unusable = 1, .type = 2};
+    s.gdt.base = ring0->gdt_base;
+    s.gdt.limit = ring0->gdt_limit;
+    s.idt.base = ring0->idt_base;
+    s.idt.limit = 0xfff;
+    error = kvm_set_sregs(vcpu, &s);
+    if (error < 0)
+        return error;
+    struct kvm_regs regs = {.rip = ring0->rip, .rflags = 2};
+    return kvm_set_regs(vcpu, &regs);
+}
+
+static int set_msrs(struct kvm_vcpu *vcpu, const struct kvm_ring0 *ring0)
+{
+    struct {
+        struct kvm_msrs header;
+        struct kvm_msr_entry entries[4];
+    } msrs = {.header.nmsrs = 4,
+        .entries = {
+            {.index = MSR_STAR, .data = (uint64_t)GDT_USER_CODE32 << 48 | (uint64_t)GDT_KERNEL_CODE << 32},
+            {.index = MSR_LSTAR, .data = ring0->lstar},
+            /* SYSCALL in compatibility mode exists on AMD only; it comes to the same place. */
+            {.index = MSR_CSTAR, .data = ring0->lstar},
+            /* TF, IF, DF, IOPL, NT, AC, RF: none of ring 3's may hold in the stub. */
+            {.index = MSR_SFMASK, .data = 0x57700},
+        }};
+    int set = call(vcpu->fd, KVM_SET_MSRS, &msrs);
+    if (set < 0)
+        return set;
+    if (set < 2)
+        return -EIO;
+    if (set == 2) { /* no CSTAR here */
+        msrs.entries[2] = msrs.entries[3];
+        msrs.header.nmsrs = 3;
+        return call(vcpu->fd, KVM_SET_MSRS, &msrs) == 3 ? 0 : -EIO;
+    }
+    return 0;
+}
+
+static int enable_apic(struct kvm_vcpu *vcpu)
+{
+    struct kvm_lapic_state apic;
+    int error = call(vcpu->fd, KVM_GET_LAPIC, &apic);
+    if (error < 0)
+        return error;
+    /* Software-disabled, as at reset, it drops even NMIs sent to it by number. */
+    *(uint32_t *)(apic.regs + APIC_SPURIOUS) = APIC_SPURIOUS_ENABLE | VECTOR_SPURIOUS;
+    *(uint32_t *)(apic.regs + APIC_LVT_TIMER) = APIC_TIMER_TSC_DEADLINE | VECTOR_DEADLINE;
+    return call(vcpu->fd, KVM_SET_LAPIC, &apic);
+}
+
+static int set_up(struct kvm_vcpu *vcpu, const struct kvm_ring0 *ring0)
+{
+    int error = call(vcpu->fd, KVM_SET_CPUID2, &cpuid.header);
+    if (error < 0)
+        return error;
+    /* With an APIC in the kernel all vCPUs but the first wait to be started. */
+    struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
+    error = call(vcpu->fd, KVM_SET_MP_STATE, &runnable);
+    if (error < 0 && vcpu->id != 0)
+        return error;
+    error = set_ring0(vcpu, ring0);
+    if (error < 0)
+        return error;
+    if (kvm.xcr0) {
+        struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = kvm.xcr0}}};
+        error = call(vcpu->fd, KVM_SET_XCRS, &xcrs);
+        if (error < 0)
+            return error;
+    }
+    error = set_msrs(vcpu, ring0);
+    if (error < 0)
+        return error;
+    /* Offset 0: the TSC inside is the TSC outside, and a vDSO tells the right time. */
+    uint64_t offset = 0;
+    struct kvm_device_attr attr = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uint64_t)&offset};
+    kvm.tsc_offset = call(vcpu->fd, KVM_SET_DEVICE_ATTR, &attr) == 0;
+    int khz = call_number(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+    kvm.tsc_khz = khz > 0 ? (uint32_t)khz : 1000000;
+    error = enable_apic(vcpu);
+    return error < 0 ? error : 0;
+}
+
+int kvm_vcpu_create(struct kvm_vcpu *vcpu, uint32_t id, const struct kvm_ring0 *ring0)
+{
+    *vcpu = (struct kvm_vcpu){.fd = -1, .id = id};
+    int fd = call_number(kvm.fd, KVM_CREATE_VCPU, id);
+    if (fd < 0)
+        return fd;
+    vcpu->fd = move_up(fd);
+    vcpu->run = mmap(NULL, kvm.run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+    if (vcpu->run == MAP_FAILED) {
+        vcpu->run = NULL;
+        int error = -errno;
+        kvm_vcpu_destroy(vcpu);
+        return error;
+    }
+    int error = set_up(vcpu, ring0);
+    if (error < 0)
+        kvm_vcpu_destroy(vcpu);
+    return error;
+}
+
+void kvm_vcpu_destroy(struct kvm_vcpu *vcpu)
+{
+    if (vcpu->run)
+        munmap(vcpu->run, kvm.run_size);
+    if (vcpu->fd >= 0)
+        close(vcpu->fd);
+    vcpu->run = NULL;
+    vcpu->fd = -1;
+}
+
+int kvm_run(struct kvm_vcpu *vcpu)
+{
+    return call_number(vcpu->fd, KVM_RUN, 0);
+}
+
+int kvm_get_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs)
+{
+    return call(vcpu->fd, KVM_GET_REGS, regs);
+}
+
+int kvm_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs)
+{
+    return call(vcpu->fd, KVM_SET_REGS, (void *)regs);
+}
+
+int kvm_get_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs)
+{
+    return call(vcpu->fd, KVM_GET_SREGS, sregs);
+}
+
+int kvm_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
+{
+    return call(vcpu->fd, KVM_SET_SREGS, (void *)sregs);
+}
+
+int kvm_get_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *events)
+{
+    return call(vcpu->fd, KVM_GET_VCPU_EVENTS, events);
+}
+
+int kvm_set_events(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events)
+{
+    return call(vcpu->fd, KVM_SET_VCPU_EVENTS, (void *)events);
+}
+
+int kvm_get_xsave(struct kvm_vcpu *vcpu, void *area)
+{
+    return call(vcpu->fd, kvm.xsave_size > 4096 ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, area);
+}
+
+int kvm_set_xsave(struct kvm_vcpu *vcpu, const void *area)
+{
+    return call(vcpu->fd, KVM_SET_XSAVE, (void *)area);
+}
+
+int kvm_set_sigmask(struct kvm_vcpu *vcpu, const void *mask)
+{
+    struct {
+        uint32_t length;
+        uint8_t set[8];
+    } argument = {.length = 8};
+    if (!mask)
+        return call(vcpu->fd, KVM_SET_SIGNAL_MASK, NULL);
+    memcpy(argument.set, mask, 8);
+    return call(vcpu->fd, KVM_SET_SIGNAL_MASK, &argument);
+}
+
+int kvm_arm_deadline(struct kvm_vcpu *vcpu, uint64_t ns)
+{
+    struct {
+        struct kvm_msrs header;
+        struct kvm_msr_entry entry;
+    } msr = {.header.nmsrs = 1, .entry.index = MSR_TSC};
+    uint64_t now = __builtin_ia32_rdtsc();
+    if (!kvm.tsc_offset) {
+        if (call(vcpu->fd, KVM_GET_MSRS, &msr) != 1)
+            return -EIO;
+        now = msr.entry.data;
+    }
+    msr.entry.index = MSR_TSC_DEADLINE;
+    unsigned __int128 ticks = (unsigned __int128)ns * kvm.tsc_khz / 1000000;
+    msr.entry.data = ticks > INT64_MAX ? (uint64_t)INT64_MAX : now + (uint64_t)ticks + 1;
+    return call(vcpu->fd, KVM_SET_MSRS, &msr) == 1 ? 0 : -EIO;
+}
+
+int kvm_end_interrupt(struct kvm_vcpu *vcpu)
+{
+    struct kvm_lapic_state apic;
+    int error = call(vcpu->fd, KVM_GET_LAPIC, &apic);
+    if (error < 0)
+        return error;
+    bool in_service = false;
+    for (int i = 0; i < 8; i++) {
+        uint32_t *isr = (uint32_t *)(apic.regs + APIC_ISR + 16 * i);
+        in_service |= *isr != 0;
+        *isr = 0;
+    }
+    return in_service ? call(vcpu->fd, KVM_SET_LAPIC, &apic) : 0;
+}
+
+int kvm_send_nmi(uint32_t vcpu_id)
+{
+    /* APM vol. 2, 16.6.1 as an MSI: the destination in bits 19:12 of the address, bits 31:8 of it in the high half
+     * (x2APIC numbers); delivery mode 4 in the data is NMI. */
+    struct kvm_msi msi = {
+        .address_lo = 0xfee00000u | (vcpu_id & 0xff) << 12, .address_hi = vcpu_id & ~0xffu, .data = 4u << 8};
+    return call(kvm.fd, KVM_SIGNAL_MSI, &msi);
+}

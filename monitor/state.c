@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#include "state.h"
+#include <sys/mman.h>
+#include <unistd.h>
+
+extern char __start_polder_state[] __attribute__((visibility("hidden")));
+extern char __stop_polder_state[] __attribute__((visibility("hidden")));
+
+/* The kernel zeroes this page in a fork()ed child (MADV_WIPEONFORK): noticing costs no getpid() per call. */
+static PRIVATE_STATE struct {
+    uint64_t epoch;
+} PRIVATE_TYPE wiped;
+
+static PRIVATE_STATE struct {
+    pthread_mutex_t lock;
+    uint64_t last_epoch;
+} PRIVATE_TYPE epochs = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+bool state_overlaps(uint64_t address, uint64_t length)
+{
+    return address < (uint64_t)__stop_polder_state && address + length > (uint64_t)__start_polder_state;
+}
+
+uint64_t state_epoch(void)
+{
+    uint64_t epoch = __atomic_load_n(&wiped.epoch, __ATOMIC_ACQUIRE);
+    if (__builtin_expect(epoch != 0, 1))
+        return epoch;
+    pthread_mutex_lock(&epochs.lock);
+    if (!wiped.epoch) {
+        /* Anonymous memory only can be wiped: the page of the data section is replaced by such a one. */
+        mmap(&wiped, sizeof wiped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        madvise(&wiped, sizeof wiped, MADV_WIPEONFORK);
+        __atomic_store_n(&wiped.epoch, ++epochs.last_epoch, __ATOMIC_RELEASE);
+    }
+    epoch = wiped.epoch;
+    pthread_mutex_unlock(&epochs.lock);
+    return epoch;
+}

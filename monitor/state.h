@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * state: where the library's static data lies, and whether it is still this process's.
+ *
+ * Every static variable of libpolder is declared PRIVATE_STATE, with a type that is PRIVATE_TYPE: whole pages in a
+ * section of their own, so that they can be hidden from a sandbox of "/proc/self/mm" without hiding anything of the
+ * embedder's.
+ */
+#ifndef MONITOR_STATE_H
+#define MONITOR_STATE_H
+
+#include "types.h"
+#include <pthread.h>
+
+#define PRIVATE_STATE __attribute__((section("polder_state")))
+#define PRIVATE_TYPE __attribute__((aligned(4096)))
+
+/* True if a byte of the range is in the library's static data. */
+bool state_overlaps(uint64_t address, uint64_t length);
+
+/* A number that differs between a process and its fork()ed child, and from 0: what was made under another epoch belongs
+ * to another process. One load when nothing has happened. */
+uint64_t state_epoch(void);
+
+#endif

@@ -23,6 +23,7 @@
 #include <sys/vfs.h>
 
 #define PLACE_NAME 32
+#define O_LARGEFILE_ 0100000u /* the C library calls it 0 */
 
 /* "/proc/self/fd/<fd>" without the detour through stdio. */
 static void place_name(char name[PLACE_NAME], unsigned fd)
@@ -180,9 +181,18 @@ static long open_place(const struct request *request, long place)
 static long open_by_place(const struct request *request)
 {
     const uint64_t flags = request->how.flags;
-    const uint64_t place_flags = O_PATH | O_CLOEXEC | (flags & (O_NOFOLLOW | O_DIRECTORY));
+    const uint64_t known = O_ACCMODE | O_APPEND | O_ASYNC | O_CLOEXEC | O_CREAT | O_DIRECT | O_DIRECTORY | O_DSYNC |
+                           O_EXCL | O_LARGEFILE_ | O_NOATIME | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK | O_PATH | O_SYNC |
+                           O_TMPFILE | O_TRUNC;
+    uint64_t place_flags = O_PATH | O_CLOEXEC | (flags & (O_NOFOLLOW | O_DIRECTORY));
+    uint64_t place_mode = 0;
+    if (request->strict) {
+        /* For the kernel to refuse. */
+        place_flags |= flags & ~known;
+        place_mode = flags & O_CREAT ? 0 : request->how.mode;
+    }
     for (int tries = 0; tries < 16; tries++) {
-        long place = open_request(request, place_flags, 0, false);
+        long place = open_request(request, place_flags, place_mode, false);
         if (place >= 0) {
             if (is_process_memory(place)) {
                 close_plain(place);

@@ -54,6 +54,11 @@ $(B)/libpolder.a: $(LIB_OBJ)
 	$(AR) rcs $@ $^
 $(B)/libpolder.so: $(PIC_OBJ) ld/libpolder.map
 	$(CC) $(SANFLAGS) -shared -Wl,-soname,libpolder.so.0 -Wl,--version-script=ld/libpolder.map -Wl,-z,defs,-z,now,-z,relro -o $@ $(PIC_OBJ) $(if $(SANFLAGS),-Wl,-z,undefs)
+# The program is static and position-independent: the kernel then puts it, its heap and its stack into the upper part of
+# the address space, where no program that it runs wants to be. A sanitizer's run-time cannot be linked like that.
+$(B)/polder: $(PROG_OBJ) $(B)/libpolder.a
+	$(CC) $(SANFLAGS) $(LDFLAGS) $(if $(SANFLAGS),-pie,-static-pie) $(PROG_OBJ) $(B)/libpolder.a -o $@ -pthread
+$(PROG_OBJ): CFLAGS += -fPIE
 $(B)/polder.pc: Makefile
 	@mkdir -p $(@D)
 	printf 'prefix=$(PREFIX)\nlibdir=$${prefix}/lib\nincludedir=$${prefix}/include\n\nName: polder\nDescription: Address-space descriptors and run_sandbox on KVM\nVersion: 0.1.0\nLibs: -L$${libdir} -lpolder\nCflags: -I$${includedir}\n' > $@

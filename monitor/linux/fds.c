@@ -347,10 +347,11 @@ size_t fds_filter_listing(int directory, void *buf, size_t length)
 {
     int known = -1;
     size_t at = 0;
-    while (length - at > sizeof(struct listed)) {
+    const size_t fixed = offsetof(struct listed, name); /* less than sizeof, which is padded */
+    while (length - at > fixed) {
         struct listed *entry = (struct listed *)((char *)buf + at);
         size_t size = entry->length;
-        if (size <= sizeof(*entry) || size > length - at || !memchr(entry->name, '\0', size - sizeof(*entry)))
+        if (size <= fixed || size > length - at || !memchr(entry->name, '\0', size - fixed))
             break;
         if (fds_hidden(number_of(entry->name))) {
             if (known < 0)

@@ -69,6 +69,7 @@ static void failed(const char *what, int64_t result)
 
 int main(void)
 {
+    setvbuf(stdout, NULL, _IOLBF, 0);
     struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGBUS, &action, NULL);

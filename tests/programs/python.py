@@ -11,7 +11,7 @@ import zlib
 rounds = int(sys.argv[1])
 
 text = " ".join("word%d=%d;" % (i % 97, i * i) for i in range(rounds))
-words = collections.Counter(re.findall(r"word(\d+)=\d*7;", text))
+words = collections.Counter(re.findall(r"word(\d+)=\d*6;", text))
 print(json.dumps(dict(sorted(words.items())), indent=1)[:2000])
 print(re.sub(r"(\w+)=(\d+);", r"\2:\1", text)[:200])
 

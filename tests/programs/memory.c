@@ -126,6 +126,7 @@ int main(void)
     printf("brk gives zeroes again: %d\n", heap[9 * PAGE]);
 
     int file = open("mapped", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    unlink("mapped");
     char page[PAGE];
     memset(page, 'f', PAGE);
     for (int i = 0; i < 3; i++)

@@ -40,7 +40,7 @@ struct elf_image {
 
 /* Why a file was refused: one phrase, with the number that was wrong. */
 struct elf_reason {
-    char text[128];
+    char text[256];
 };
 
 /*

@@ -96,6 +96,13 @@ static char **copy_list(char *const argv[])
     return list;
 }
 
+/* Who wrote the program's name has to find it in the message; the interpreter's alone would tell him nothing. */
+static int fail_interpreter(struct exec_plan *plan, const char *path, const char *name, int error, const char *why)
+{
+    snprintf(plan->reason.text, sizeof(plan->reason.text), "its interpreter %.90s: %.140s", name, why);
+    return fail(plan, path, error, plan->reason.text);
+}
+
 static int prepare_interpreter(struct exec_plan *plan, const char *path)
 {
     char name[ELF_MAX_INTERP];
@@ -105,10 +112,11 @@ static int prepare_interpreter(struct exec_plan *plan, const char *path)
     if (plan->interp_fd < 0) {
         int error = plan->interp_fd;
         plan->interp_fd = -1;
-        return fail(plan, name, error, NULL);
+        return fail_interpreter(plan, path, name, error, strerror(-error));
     }
-    if (!elf_read(plan->interp_fd, &plan->interp, &plan->reason))
-        return fail(plan, name, -ELIBBAD, plan->reason.text);
+    struct elf_reason why;
+    if (!elf_read(plan->interp_fd, &plan->interp, &why))
+        return fail_interpreter(plan, path, name, -ELIBBAD, why.text);
     return 0;
 }
 
@@ -129,6 +137,8 @@ int exec_prepare(struct task *task, struct exec_plan *plan, int dirfd, const cha
         char start[SEARCH_SCRIPT_LINE];
         struct search_script script;
         plan->fd = open_program(dirfd, path, flags);
+        if (plan->fd < 0 && depth > 0)
+            return fail_interpreter(plan, asked, path, plan->fd, strerror(-plan->fd));
         if (plan->fd < 0)
             return fail(plan, path, plan->fd, NULL);
         ssize_t n = pread(plan->fd, start, sizeof(start), 0);

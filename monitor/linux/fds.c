@@ -18,8 +18,13 @@
 
 /* The monitor's descriptors are among base .. base + WINDOW - 1. */
 #define WINDOW 128
-/* Where base is put if the limit allows: every number that select(2) can name stays the program's. */
-#define WANTED_BASE 1024
+/*
+ * Base is the program's limit, which it cannot go beyond natively either, but no more than this: to get there, every
+ * lower number has to be taken once, and that is time.
+ */
+#define HIGHEST_BASE 4096
+/* What the monitor needs at least. */
+#define FEWEST 24
 
 static struct {
     int base; /* 0: not decided yet */
@@ -27,9 +32,9 @@ static struct {
     /* Of those that have no name in any folder (memfd_create), what fstat says; else 0. */
     dev_t dev[WINDOW];
     ino_t ino[WINDOW];
-    bool inherited[WINDOW];   /* open in the window before the monitor opened anything: the program's */
-    bool filler[WANTED_BASE]; /* occupied only so that others get high numbers */
-    struct rlimit limit;      /* to be restored */
+    bool inherited[WINDOW];    /* open in the window before the monitor opened anything: the program's */
+    bool filler[HIGHEST_BASE]; /* occupied only so that others get high numbers */
+    struct rlimit limit;       /* to be restored */
 } fds;
 
 /* Calls f for each open descriptor; -errno if they cannot be listed. */
@@ -78,18 +83,22 @@ static int make_window(void)
         return 0;
     if (getrlimit(RLIMIT_NOFILE, &fds.limit) != 0)
         return -errno;
-    rlim_t base = fds.limit.rlim_cur < WANTED_BASE ? fds.limit.rlim_cur : WANTED_BASE;
+    rlim_t base = fds.limit.rlim_cur < HIGHEST_BASE ? fds.limit.rlim_cur : HIGHEST_BASE;
     struct rlimit lifted = fds.limit;
     if (lifted.rlim_cur < base + WINDOW)
-        lifted.rlim_cur = lifted.rlim_max < base + WINDOW ? lifted.rlim_max : base + WINDOW;
-    if (lifted.rlim_cur < base + WINDOW / 2) {
-        /* The hard limit is in the way: the program has to do with fewer. */
-        if (lifted.rlim_cur < WINDOW)
-            return -EMFILE;
-        base = lifted.rlim_cur - WINDOW / 2;
+        lifted.rlim_cur = base + WINDOW;
+    if (lifted.rlim_max < lifted.rlim_cur)
+        lifted.rlim_max = lifted.rlim_cur;
+    if (setrlimit(RLIMIT_NOFILE, &lifted) != 0) {
+        /* The hard limit is in the way: the program has to do with a few less. */
+        lifted.rlim_max = fds.limit.rlim_max;
+        if (lifted.rlim_cur > lifted.rlim_max)
+            lifted.rlim_cur = lifted.rlim_max;
+        if (lifted.rlim_cur < base + FEWEST)
+            base = lifted.rlim_cur > 2 * FEWEST ? lifted.rlim_cur - FEWEST : lifted.rlim_cur / 2;
+        if (setrlimit(RLIMIT_NOFILE, &lifted) != 0)
+            return -errno;
     }
-    if (setrlimit(RLIMIT_NOFILE, &lifted) != 0)
-        return -errno;
     fds.base = (int)base;
     return each_fd(note_inherited);
 }

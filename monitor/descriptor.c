@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct descriptor {
@@ -135,7 +136,8 @@ int descriptor_new(struct mm *mm)
 int descriptor_find(int fd, struct mm **mm)
 {
     struct stat st;
-    if (fstat(fd, &st))
+    /* Not fstat(): glibc goes through newfstatat, with a path to look up, at six times the instructions. */
+    if (syscall(SYS_fstat, fd, &st))
         return -errno;
     int error = -EINVAL;
     pthread_mutex_lock(&descriptors.lock);

@@ -106,15 +106,20 @@ static bool page_fault(struct run *run, uint64_t address, uint64_t error, int *f
     return true;
 }
 
-/* PVM gives #UD for INT n, which on the CPU is #GP with the gate in its error code (Intel SDM vol. 2A, INT n). */
+/*
+ * INT n through a gate that is not ring 3's is #GP with vector << 3 | 2 as its error code (Intel SDM vol. 3A, 6.13; AMD APM
+ * vol. 2, 8.4.1). PVM gives #UD; QEMU's TCG shifts by 4.
+ */
 static void normalise_int(struct run *run, struct trap *trap)
 {
     uint8_t code[2];
     struct user_regs_struct *regs = &run->params->regs;
-    if (kvm.native_ring0 || trap->vector != VECTOR_UD || mm_read(run->mm, code, 2, regs->rip) != 2 || code[0] != 0xcd)
+    bool suspect = trap->vector == VECTOR_UD || (trap->vector == VECTOR_GP && (trap->error_code & 2));
+    if (!suspect || trap->in_stub || mm_read(run->mm, code, 2, regs->rip) != 2 || code[0] != 0xcd)
         return;
-    if (code[1] == 3) {
+    if (code[1] == 3) { /* the long form of int3, whose gate is ring 3's */
         trap->vector = 3;
+        trap->error_code = 0;
         regs->rip += 2;
         return;
     }

@@ -117,6 +117,7 @@ static void on_enter(void *opaque, const struct linux_call *call)
         return;
     }
     if (!trace->counting) {
+        trace->out.stack = call->regs ? call->regs->rsp : 0;
         strace_enter(&trace->out, call->number, call->args);
         if (trace->terminal) {
             strace_flush(&trace->out);

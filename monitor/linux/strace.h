@@ -34,6 +34,10 @@ struct strace {
     unsigned next; /* the argument to be printed next */
     bool open;     /* its line has begun and has not ended */
     bool entering;
+    bool half;      /* of the next argument the value before the call is printed, that after it is not */
+    int64_t before; /* that value */
+    uint32_t room;  /* what a socklen_t said before the call */
+    uint64_t stack; /* set by the owner: the stack pointer, where rt_sigreturn finds its frame */
     long result;
 };
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #define RESULT_COLUMN 40
 
@@ -114,7 +115,7 @@ static bool is_absent(const struct strace *s, unsigned index)
 static bool is_known_at_entry(const struct strace *s, unsigned index)
 {
     const struct arg *arg = &s->call.args[index];
-    if (arg->kind == ARG_SOCKLEN || arg->kind == ARG_MMSGHDR || is(s, "rt_sigreturn")) {
+    if (arg->kind == ARG_SOCKLEN || arg->kind == ARG_MMSGHDR || arg->kind == ARG_FLOCK_STRUCT) {
         return false;
     }
     return !(arg->flags & ARG_OUT) || (arg->flags & ARG_IN) || arg->memory == MEM_NONE;
@@ -154,8 +155,29 @@ static void put_argument(struct strace *s, unsigned index)
     }
 }
 
+/* A number that the call moves on, such as sendfile's offset: "[3] => [13]". */
+static void put_moved(struct strace *s)
+{
+    int64_t after;
+    if (s->result >= 0 && fetch(s, &after, s->args[s->next], sizeof(after)) && after != s->before) {
+        put_f(s, " => [%jd]", (intmax_t)after);
+    }
+    s->half = false;
+    s->next++;
+}
+
+static bool is_moved(struct strace *s)
+{
+    const struct arg *arg = &s->call.args[s->next];
+    return arg->kind == ARG_LONG_PTR && (arg->flags & ARG_IN) && (arg->flags & ARG_OUT) &&
+           fetch(s, &s->before, s->args[s->next], sizeof(s->before));
+}
+
 static void put_arguments(struct strace *s)
 {
+    if (s->half) {
+        put_moved(s);
+    }
     while (s->next < CALL_ARGS) {
         if (is_absent(s, s->next)) {
             s->next++;
@@ -166,7 +188,34 @@ static void put_arguments(struct strace *s)
         }
         put(s, s->next ? ", " : "");
         put_argument(s, s->next);
+        if (s->entering && is_moved(s)) {
+            s->half = true;
+            return;
+        }
         s->next++;
+    }
+}
+
+/* The frame that a handler leaves by: struct ucontext, whose mask lies behind 256 bytes of registers. */
+static void put_frame_mask(struct strace *s)
+{
+    uint64_t mask;
+    if (s->stack && fetch(s, &mask, s->stack + 296, sizeof(mask))) {
+        put(s, "{mask=");
+        put_sigset(s, mask);
+        put_char(s, '}');
+    }
+    s->next = CALL_ARGS;
+}
+
+/* What a socklen_t says now, for what it says afterwards. */
+static void note_room(struct strace *s)
+{
+    s->room = 0;
+    for (unsigned i = 0; i < CALL_ARGS; i++) {
+        if (s->call.args[i].memory == MEM_SIZE) {
+            fetch(s, &s->room, s->args[i], sizeof(s->room));
+        }
     }
 }
 
@@ -204,6 +253,7 @@ void strace_enter(struct strace *s, uint64_t number, const uint64_t args[CALL_AR
     s->result = 0;
     s->open = true;
     s->entering = true;
+    s->half = false;
     if (!s->call.name) {
         put_f(s, "syscall_%#x(%#" PRIx64, (unsigned)number, args[0]);
         for (unsigned i = 1; i < CALL_ARGS; i++) {
@@ -214,8 +264,11 @@ void strace_enter(struct strace *s, uint64_t number, const uint64_t args[CALL_AR
     }
     put(s, s->call.name);
     put_char(s, '(');
+    note_room(s);
     if (number == SYS_clone) {
         put_clone(s);
+    } else if (number == SYS_rt_sigreturn) {
+        put_frame_mask(s);
     } else {
         put_arguments(s);
     }
@@ -259,6 +312,12 @@ static void put_success(struct strace *s)
         put_f(s, "%#lx (flags ", s->result);
         put_named(s, ARG_FD_FLAGS, (uint64_t)s->result);
         put_char(s, ')');
+    } else if (s->number == SYS_time && s->result > 0) {
+        struct tm tm;
+        char date[64] = "";
+        gmtime_r(&(time_t){s->result}, &tm);
+        strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+        put_f(s, "%ld (%s+0000)", s->result, date);
     } else {
         put_f(s, "%ld", s->result);
     }

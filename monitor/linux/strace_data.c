@@ -643,7 +643,11 @@ static bool put_socklen(struct strace *s, unsigned index)
     if (!fetch(s, &length, s->args[index], sizeof(length))) {
         return false;
     }
-    put_f(s, "[%d]", (int)length);
+    if (length == s->room || s->result < 0) {
+        put_f(s, "[%d]", (int)length);
+    } else {
+        put_f(s, "[%d => %d]", (int)s->room, (int)length);
+    }
     return true;
 }
 
@@ -655,7 +659,8 @@ static bool put_sockaddr_argument(struct strace *s, unsigned index)
         return put_sockaddr(s, s->args[index], call_length(&s->call, s->args, arg->len));
     }
     uint32_t length;
-    return fetch(s, &length, s->args[arg->len], sizeof(length)) && put_sockaddr(s, s->args[index], length);
+    return fetch(s, &length, s->args[arg->len], sizeof(length)) &&
+           put_sockaddr(s, s->args[index], least(length, s->room));
 }
 
 static bool put_sigset_argument(struct strace *s, unsigned index)

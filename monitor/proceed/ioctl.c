@@ -44,8 +44,15 @@ struct request {
     {                                                                                                                  \
         r, ARG_##what, MEM_FIXED, how, bytes, #r                                                                       \
     }
-#define INT_(r, how) STRUCT(r, INT_PTR, 4, how)
-#define IFREQ(r) STRUCT(r, OPAQUE, sizeof(struct ifreq), BOTH)
+/* Not by way of STRUCT: the name would be expanded before it becomes text. */
+#define INT_(r, how)                                                                                                   \
+    {                                                                                                                  \
+        r, ARG_INT_PTR, MEM_FIXED, how, 4, #r                                                                          \
+    }
+#define IFREQ(r)                                                                                                       \
+    {                                                                                                                  \
+        r, ARG_OPAQUE, MEM_FIXED, BOTH, sizeof(struct ifreq), #r                                                       \
+    }
 
 static const struct request requests[] = {
     /* Terminals. */

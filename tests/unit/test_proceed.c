@@ -4,12 +4,13 @@
  * is privileged, and for spaces that are not the caller's own a buffer at an address that means nothing here. host_call
  * is wrapped (ld --wrap), so that a test sees whether the host was asked and with what.
  */
+#include "unit.h"
+
 #include "proceed/calls.h"
 #include "proceed/host.h"
 #include "proceed/proceed.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
@@ -19,9 +20,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +38,6 @@
 #include <sys/un.h>
 #include <ucontext.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define PAGE 4096ul
 

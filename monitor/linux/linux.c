@@ -150,7 +150,7 @@ static void system_call(struct task *task)
     if (outcome == CALLS_RESULT) {
         regs->rax = (uint64_t)result;
         regs->orig_rax = -1ull;
-        if (result == -EINTR && signals_waiting(task)) {
+        if (result == -EINTR && signals_waiting()) {
             was_call = (long)call.number;
             result = -LINUX_ERESTARTSYS;
         }

@@ -43,6 +43,9 @@ static uint64_t bit(int sig)
 /* What has arrived and has not been delivered. Written by the host handler with all signals blocked. */
 static struct {
     siginfo_t info[SIGNALS];
+    /* It came during a host call: if that call had a mask of its own (ppoll), it decides, and it let this one through.
+     */
+    bool let_through[SIGNALS];
     volatile sig_atomic_t count;
     volatile sig_atomic_t in_call; /* a host call is under way */
     volatile sig_atomic_t poking;  /* the timer below runs */
@@ -117,6 +120,7 @@ static void record(int sig, siginfo_t *info, void *context)
     }
     if ((size_t)arrived.count < sizeof(arrived.info) / sizeof(arrived.info[0])) {
         arrived.info[arrived.count] = *info;
+        arrived.let_through[arrived.count] = arrived.in_call;
         arrived.count = arrived.count + 1;
     }
     polder_kick(arrived.params);
@@ -543,14 +547,14 @@ static bool restartable(long number)
 static int next_arrived(const struct task *task)
 {
     for (int i = 0; i < arrived.count; i++)
-        if (!(task->mask & bit(arrived.info[i].si_signo)))
+        if (arrived.let_through[i] || !(task->mask & bit(arrived.info[i].si_signo)))
             return i;
     return -1;
 }
 
-bool signals_waiting(const struct task *task)
+bool signals_waiting(void)
 {
-    return arrived.count != 0 && next_arrived(task) >= 0;
+    return arrived.count != 0;
 }
 
 void signals_deliver(struct task *task, long was_call)
@@ -564,6 +568,7 @@ void signals_deliver(struct task *task, long was_call)
         int sig = info.si_signo;
         for (arrived.count--; i < arrived.count; i++)
             arrived.info[i] = arrived.info[i + 1];
+        memset(arrived.let_through, 0, sizeof(arrived.let_through)); /* a handler's mask holds for all others */
         const struct signal_action *action = &task->action[sig];
         if (action->handler == (uintptr_t)SIG_IGN || (action->handler == (uintptr_t)SIG_DFL && !default_kills(sig)))
             continue;

@@ -36,9 +36,10 @@ void signals_call_end(void);
 
 /*
  * signals_deliver enters the handlers of what has arrived and is not blocked. was_call is the number of the system call
- * that just gave -EINTR, or -1: it is made again if the handler asked for that. Cheap if nothing has arrived.
+ * that just gave -EINTR, or -1: it is made again if the handler asked for that. Cheap if nothing has arrived, which is
+ * what signals_waiting tells.
  */
-bool signals_waiting(const struct task *task);
+bool signals_waiting(void);
 void signals_deliver(struct task *task, long was_call);
 
 /* A fault of the program's own: enters its handler, or ends the process by this signal after a report. */

@@ -538,7 +538,7 @@ static void put_handler(struct strace *s, uint64_t handler)
 
 static void put_sigaction(struct strace *s, const struct kernel_sigaction *action)
 {
-    put(s, action->flags & SA_SIGINFO && action->handler > 1 ? "{sa_sigaction=" : "{sa_handler=");
+    put(s, "{sa_handler=");
     put_handler(s, action->handler);
     put(s, ", sa_mask=");
     put_sigset(s, action->mask);

@@ -323,6 +323,28 @@ static void put_success(struct strace *s)
     }
 }
 
+/* The kernel has three ways to begin again, and which one is the call's nature. */
+static void put_restart(struct strace *s)
+{
+    switch (s->number) {
+    case SYS_pause:
+    case SYS_rt_sigsuspend:
+    case SYS_select:
+    case SYS_pselect6:
+    case SYS_ppoll:
+        put(s, "? ERESTARTNOHAND (To be restarted if no handler)");
+        return;
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_poll:
+        put(s, "? ERESTART_RESTARTBLOCK (Interrupted by signal)");
+        return;
+    default:
+        put(s, "? ERESTARTSYS (To be restarted if SA_RESTART is set)");
+        return;
+    }
+}
+
 void strace_leave(struct strace *s, long result, const char *note)
 {
     if (!s->open) {
@@ -335,7 +357,7 @@ void strace_leave(struct strace *s, long result, const char *note)
     }
     end_arguments(s);
     if (result == -LINUX_ERESTARTSYS) {
-        put(s, "? ERESTARTSYS (To be restarted if SA_RESTART is set)");
+        put_restart(s);
     } else if (result < 0 && result >= -4095) {
         const char *name = errno_name((int)-result);
         if (name) {
@@ -416,13 +438,11 @@ void strace_signal(struct strace *s, const siginfo_t *info)
             put_signal(s, (uint64_t)info->si_status);
         }
         put_f(s, ", si_utime=%ld, si_stime=%ld", info->si_utime, info->si_stime);
-    } else if (info->si_code > 0 && info->si_code != SI_KERNEL &&
+    } else if (info->si_code > 0 &&
                (info->si_signo == SIGSEGV || info->si_signo == SIGBUS || info->si_signo == SIGFPE ||
                    info->si_signo == SIGILL || info->si_signo == SIGTRAP)) {
         put(s, ", si_addr=");
         put_address(s, (uintptr_t)info->si_addr);
-    } else if (info->si_signo == SIGSEGV) {
-        put(s, ", si_addr=NULL");
     }
     put(s, "} ---\n");
 }

@@ -272,13 +272,18 @@ static void test_signals(void **state)
     info = (siginfo_t){.si_signo = SIGALRM, .si_code = SI_KERNEL};
     strace_signal(&s, &info);
     assert_string_equal(printed(), "--- SIGALRM {si_signo=SIGALRM, si_code=SI_KERNEL} ---\n");
+    info = (siginfo_t){.si_signo = SIGTRAP, .si_code = SI_KERNEL};
+    strace_signal(&s, &info);
+    assert_string_equal(printed(), "--- SIGTRAP {si_signo=SIGTRAP, si_code=SI_KERNEL, si_addr=NULL} ---\n");
     expect_call(SYS_kill, ARGS(12, SIGTERM), 0, "kill(12, SIGTERM)                       = 0\n");
     uint64_t frame[64] = {0};
     frame[296 / 8] = 1ul << (SIGINT - 1);
     s.stack = A(frame);
     expect_call(SYS_rt_sigreturn, ARGS(0), 5, "rt_sigreturn({mask=[INT]})              = 5\n");
     expect_call(SYS_pause, ARGS(0), -LINUX_ERESTARTSYS,
-        "pause()                                 = ? ERESTARTSYS (To be restarted if SA_RESTART is set)\n");
+        "pause()                                 = ? ERESTARTNOHAND (To be restarted if no handler)\n");
+    expect_call(SYS_poll, ARGS(0, 0, 5), -LINUX_ERESTARTSYS,
+        "poll(NULL, 0, 5)                        = ? ERESTART_RESTARTBLOCK (Interrupted by signal)\n");
     /* What was asked for, whether or not it was done. */
     strace_enter(&s, SYS_read, ARGS(0, 0x1000, 5));
     strace_leave(&s, -LINUX_ERESTARTSYS, NULL);

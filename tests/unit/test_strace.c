@@ -238,6 +238,10 @@ static void test_processes(void **state)
     expect_call(SYS_getpid, ARGS(1, 2, 3), 1234, "getpid()                                = 1234\n");
     expect_call(999, ARGS(1, 2, 3), -ENOSYS,
         "syscall_0x3e7(0x1, 0x2, 0x3, 0, 0, 0)   = -1 ENOSYS (Function not implemented)\n");
+    /* One call that never came back, and the next. */
+    strace_enter(&s, SYS_pause, ARGS(0));
+    expect_call(SYS_getpid, ARGS(0), 1,
+        "pause()                                 = ?\ngetpid()                                = 1\n");
     strace_enter(&s, SYS_exit_group, ARGS(3));
     strace_exited(&s, 3);
     assert_string_equal(printed(), "exit_group(3)                           = ?\n+++ exited with 3 +++\n");
@@ -430,6 +434,13 @@ static void test_hostile(void **state)
     strace_leave(&s, -EFAULT, NULL);
     assert_non_null(strstr(printed(), "\"x\", ...], "));
     assert_non_null(strstr(text, "/* 12 vars, unterminated */"));
+    const size_t endless = 1 << 20;
+    char *many = mmap(NULL, endless, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(many, 1, endless);
+    strace_enter(&s, SYS_execve, ARGS(A(name), 0, A(many)));
+    strace_leave(&s, -EFAULT, NULL);
+    assert_non_null(strstr(printed(), "/* 65536 vars, unterminated */"));
+    munmap(many, endless);
     /* An oversized line goes out in pieces. */
     char *long_args[40];
     char big[200];
@@ -508,17 +519,17 @@ static void test_summary(void **state)
     for (unsigned i = 0; i < 3; i++) {
         summary_add(&summary, SYS_read, 1000000, false);
     }
-    summary_add(&summary, SYS_openat, 1000000, true);
+    summary_add(&summary, SYS_openat, 9000000, true);
     summary_add(&summary, 500, 0, true);
     summary_add(&summary, UINT64_MAX, 1, false);
     summary_print(&summary, &s);
     assert_string_equal(printed(), "% time     seconds  usecs/call     calls    errors syscall\n"
                                    "------ ----------- ----------- --------- --------- ----------------\n"
-                                   " 75.00    0.003000        1000         3           read\n"
-                                   " 25.00    0.001000        1000         1         1 openat\n"
+                                   " 75.00    0.009000        9000         1         1 openat\n"
+                                   " 25.00    0.003000        1000         3           read\n"
                                    "  0.00    0.000000           0         1         1 syscall_0x1f4\n"
                                    "------ ----------- ----------- --------- --------- ----------------\n"
-                                   "100.00    0.004000         800         5         2 total\n");
+                                   "100.00    0.012000        2400         5         2 total\n");
 }
 
 int main(void)

@@ -14,7 +14,9 @@
 
 #define PAGE ELF_PAGE
 #define HUGE_PAGE (2ull << 20)
-#define STACK_GUARD (1ull << 20) /* as wide as Linux's own gap below a stack */
+#define SPARE_SIZE (16 * HUGE_PAGE)
+#define SPARE_LEAST (64ull << 10) /* smaller requests are not worth a huge page */
+#define STACK_GUARD (1ull << 20)  /* as wide as Linux's own gap below a stack */
 #define PROT_ALL (PROT_READ | PROT_WRITE | PROT_EXEC)
 
 #ifndef MADV_GUARD_INSTALL
@@ -40,6 +42,31 @@ static bool user_range(uint64_t addr, uint64_t *length)
     return *length <= ELF_TASK_SIZE && addr <= ELF_TASK_SIZE - *length;
 }
 
+/* Shows the program memory that the host has mapped behind polder's back. */
+static long show(struct memory *memory, uint64_t addr, uint64_t length, int prot)
+{
+    if (polder_mprotect(pointer(addr), length, prot, -1) != 0)
+        return -errno;
+    vma_set(&memory->vmas, addr, addr + length, prot);
+    return 0;
+}
+
+static void drop_spare(struct memory_spare *spare)
+{
+    if (spare->end > spare->start)
+        munmap(pointer(spare->start), spare->end - spare->start);
+    *spare = (struct memory_spare){0};
+}
+
+/* Where the program itself asks for a place, nothing of ours must be in the way. */
+static void drop_spares_in(struct memory *memory, uint64_t start, uint64_t end)
+{
+    struct memory_spare *spares[] = {&memory->brk_spare, &memory->map_spare, &memory->grow_spare};
+    for (size_t i = 0; i < 3; i++)
+        if (spares[i]->start < end && spares[i]->end > start)
+            drop_spare(spares[i]);
+}
+
 /* Gives back the reservations that claim made in [start, end). */
 static void release(const struct memory *memory, uint64_t start, uint64_t end)
 {
@@ -50,6 +77,36 @@ static void release(const struct memory *memory, uint64_t start, uint64_t end)
             munmap(pointer(start), gap_end - start);
         start = vma && vma->start < end ? vma->end : end;
     }
+}
+
+static bool anonymous_private(uint64_t flags)
+{
+    return (flags & ~(uint64_t)(MAP_NORESERVE | MAP_STACK)) == (MAP_PRIVATE | MAP_ANONYMOUS);
+}
+
+/* A small anonymous mapping out of the spare memory; 0 if there is none. */
+static uint64_t map_from_spare(struct memory *memory, uint64_t length, int prot)
+{
+    struct memory_spare *spare = &memory->map_spare;
+    if (spare->end - spare->start < length) {
+        drop_spare(spare);
+        void *p = mmap(
+            NULL, SPARE_SIZE + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (p == MAP_FAILED)
+            return 0;
+        uint64_t start = (uintptr_t)p, end = start + SPARE_SIZE + HUGE_PAGE;
+        uint64_t from = (start + HUGE_PAGE - 1) & -HUGE_PAGE, to = from + SPARE_SIZE;
+        if (from > start)
+            munmap(p, from - start);
+        if (to < end)
+            munmap(pointer(to), end - to);
+        madvise(pointer(from), SPARE_SIZE, MADV_HUGEPAGE);
+        *spare = (struct memory_spare){from, to};
+    }
+    if (show(memory, spare->end - length, length, prot) != 0)
+        return 0;
+    spare->end -= length;
+    return spare->end;
 }
 
 /*
@@ -127,6 +184,14 @@ long memory_mmap(
     }
     if (!vma_reserve(&memory->vmas))
         return -ENOMEM;
+    if (fixed) {
+        drop_spares_in(memory, addr, addr + length);
+    } else if (addr == 0 && length >= SPARE_LEAST && length < HUGE_PAGE && anonymous_private(flags) &&
+               (prot & PROT_ALL) == (PROT_READ | PROT_WRITE)) {
+        uint64_t at = map_from_spare(memory, length, PROT_READ | PROT_WRITE);
+        if (at != 0)
+            return (long)at;
+    }
     if (fixed && !noreplace) {
         int r = claim(memory, addr, addr + length);
         if (r != 0)
@@ -201,13 +266,41 @@ long memory_mprotect(struct memory *memory, uint64_t addr, uint64_t length, uint
     return covered == end ? 0 : -ENOMEM;
 }
 
-/* What the host has moved or grown behind polder's back becomes visible to the program. */
-static long show(struct memory *memory, uint64_t addr, uint64_t length, int prot)
+/*
+ * The host's mremap for a mapping that grows. A large one is moved to where it has room to grow on and keeps its place
+ * within huge pages: programs grow by small steps, and a move costs the sandbox every translation, and huge pages that
+ * come to lie across others are broken up.
+ */
+static void *grow(struct memory *memory, uint64_t addr, uint64_t old_length, uint64_t new_length, bool may_move)
 {
-    if (polder_mprotect(pointer(addr), length, prot, -1) != 0)
-        return -errno;
-    vma_set(&memory->vmas, addr, addr + length, prot);
-    return 0;
+    struct memory_spare *room = &memory->grow_spare;
+    uint64_t end = addr + old_length, more = new_length - old_length;
+    if (room->start == end && room->end - end >= more) {
+        munmap(pointer(end), more);
+        room->start += more;
+    }
+    void *p = mremap(pointer(addr), old_length, new_length, 0);
+    if (p != MAP_FAILED || !may_move)
+        return p;
+    if (new_length < HUGE_PAGE || new_length > ELF_TASK_SIZE / 4)
+        return mremap(pointer(addr), old_length, new_length, MREMAP_MAYMOVE);
+    uint64_t size = 2 * new_length + HUGE_PAGE;
+    p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return mremap(pointer(addr), old_length, new_length, MREMAP_MAYMOVE);
+    uint64_t base = (uintptr_t)p, target = base + ((addr - base) & (HUGE_PAGE - 1));
+    p = mremap(pointer(addr), old_length, new_length, MREMAP_MAYMOVE | MREMAP_FIXED, pointer(target));
+    if (p == MAP_FAILED) {
+        int error = errno;
+        munmap(pointer(base), size);
+        errno = error;
+        return p;
+    }
+    if (target > base)
+        munmap(pointer(base), target - base);
+    drop_spare(room);
+    *room = (struct memory_spare){target + new_length, base + size};
+    return p;
 }
 
 long memory_mremap(
@@ -232,6 +325,7 @@ long memory_mremap(
             return -EINVAL;
         if (new_addr < addr + old_length && addr < new_addr + new_length)
             return -EINVAL;
+        drop_spares_in(memory, new_addr, new_addr + new_length);
         int r = claim(memory, new_addr, new_addr + new_length);
         if (r != 0)
             return -ENOMEM;
@@ -249,7 +343,7 @@ long memory_mremap(
         long r = new_length == old_length ? 0 : memory_munmap(memory, addr + new_length, old_length - new_length);
         return r != 0 ? r : (long)addr;
     } else {
-        p = mremap(pointer(addr), old_length, new_length, (int)flags);
+        p = grow(memory, addr, old_length, new_length, (flags & MREMAP_MAYMOVE) != 0);
         if (p == MAP_FAILED)
             return -errno;
     }
@@ -269,20 +363,62 @@ long memory_mremap(
     return r == 0 ? (long)at : r;
 }
 
+/* Makes [from, to) the program's, which begins where its heap ends. */
+static long grow_brk(struct memory *memory, uint64_t from, uint64_t to)
+{
+    struct memory_spare *spare = &memory->brk_spare;
+    if (!vma_reserve(&memory->vmas))
+        return -ENOMEM;
+    if (spare->start != from)
+        drop_spare(spare);
+    if (spare->end < to) {
+        /* To the end of the huge page; if something is there already, no further than asked. */
+        uint64_t start = spare->end > from ? spare->end : from, end = (to + HUGE_PAGE - 1) & -HUGE_PAGE;
+        const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+        void *p = end <= ELF_TASK_SIZE
+                      ? mmap(pointer(start), end - start, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, -1, 0)
+                      : MAP_FAILED;
+        if (p != pointer(start)) {
+            if (p != MAP_FAILED)
+                munmap(p, end - start);
+            drop_spare(spare);
+            return memory_mmap(memory, from, to - from, PROT_READ | PROT_WRITE, (uint64_t)flags, -1, 0);
+        }
+        madvise(p, end - start, MADV_HUGEPAGE);
+        *spare = (struct memory_spare){from, end};
+    }
+    long r = show(memory, from, to - from, PROT_READ | PROT_WRITE);
+    if (r == 0)
+        spare->start = to;
+    return r;
+}
+
+/* Takes [from, to) away, the end of the program's heap. What is given again must be zero. */
+static long shrink_brk(struct memory *memory, uint64_t from, uint64_t to)
+{
+    struct memory_spare *spare = &memory->brk_spare;
+    bool whole = spare->start == to && vma_covered(&memory->vmas, from, to) == to;
+    if (!whole || !vma_reserve(&memory->vmas) || madvise(pointer(from), to - from, MADV_DONTNEED) != 0)
+        return memory_munmap(memory, from, to - from);
+    if (polder_mprotect(pointer(from), to - from, POLDER_PRIVILEGED, -1) != 0)
+        return -errno;
+    vma_clear(&memory->vmas, from, to);
+    spare->start = from;
+    return 0;
+}
+
 long memory_brk(struct memory *memory, uint64_t addr)
 {
     if (addr < memory->brk_start || addr > ELF_TASK_SIZE)
         return (long)memory->brk_end;
     uint64_t old_end = page_up(memory->brk_end), new_end = page_up(addr);
-    if (new_end > old_end) {
-        long r = memory_mmap(memory, old_end, new_end - old_end, PROT_READ | PROT_WRITE,
-            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-        if (r < 0)
-            return (long)memory->brk_end;
-    } else if (new_end < old_end) {
-        if (memory_munmap(memory, new_end, old_end - new_end) != 0)
-            return (long)memory->brk_end;
-    }
+    long r = 0;
+    if (new_end > old_end)
+        r = grow_brk(memory, old_end, new_end);
+    else if (new_end < old_end)
+        r = shrink_brk(memory, new_end, old_end);
+    if (r < 0)
+        return (long)memory->brk_end;
     memory->brk_end = addr;
     return (long)addr;
 }
@@ -401,6 +537,9 @@ int memory_drop_all(struct memory *memory)
         return r;
     if (memory->guard_end > memory->guard_start)
         munmap(pointer(memory->guard_start), memory->guard_end - memory->guard_start);
+    drop_spare(&memory->brk_spare);
+    drop_spare(&memory->map_spare);
+    drop_spare(&memory->grow_spare);
     memory->vmas.count = 0;
     memory->brk_start = memory->brk_end = 0;
     memory->guard_start = memory->guard_end = 0;

@@ -9,10 +9,21 @@
 
 #include "linux/vma.h"
 
+/*
+ * Memory that the host has mapped ahead of need, in whole huge pages, and the program cannot see yet. Small steps of
+ * mmap and brk take from it: one fault then brings in 512 pages, also where the steps are smaller than that.
+ */
+struct memory_spare {
+    uint64_t start, end;
+};
+
 struct memory {
     int mm_fd;
     struct vma_list vmas;
     uint64_t brk_start, brk_end;
+    struct memory_spare brk_spare;  /* right after the page of brk_end */
+    struct memory_spare map_spare;  /* taken from its end */
+    struct memory_spare grow_spare; /* addresses only: room for the mapping before it, which mremap has grown already */
     uint64_t guard_start, guard_end; /* below the stack: nobody's, so that an overflow hits nothing */
     uint64_t stack_start, stack_end;
 };

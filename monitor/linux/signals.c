@@ -196,7 +196,7 @@ int signals_start(struct task *task)
         /* exec has made every handler SIG_DFL; what is ignored is inherited. */
         if (action.handler == (uintptr_t)SIG_IGN)
             task->action[sig].handler = (uintptr_t)SIG_IGN;
-        else
+        else if (task->hooks->killed)
             r = set_host(task, sig);
     }
     host_mask(task->mask);

@@ -140,6 +140,7 @@ static int teardown(void **state)
     (void)state;
     int r = memory_drop_all(&m);
     check();
+    vma_free(&m.vmas);
     return r;
 }
 

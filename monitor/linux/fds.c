@@ -29,7 +29,7 @@
 static struct {
     int base; /* 0: not decided yet */
     bool hidden[WINDOW];
-    /* Of those that have no name in any folder (memfd_create), what fstat says; else 0. */
+    /* Of those that have no name in any folder (memfd_create, pipe), what fstat says; else 0. */
     dev_t dev[WINDOW];
     ino_t ino[WINDOW];
     bool inherited[WINDOW];    /* open in the window before the monitor opened anything: the program's */
@@ -70,10 +70,21 @@ static void note_hidden(int fd)
     if (!in_window(fd) || fds.inherited[fd - fds.base] || fstat(fd, &st) != 0)
         return;
     fds.hidden[fd - fds.base] = true;
-    if (S_ISREG(st.st_mode) && st.st_nlink == 0) {
+    if ((S_ISREG(st.st_mode) && st.st_nlink == 0) || S_ISFIFO(st.st_mode)) {
         fds.dev[fd - fds.base] = st.st_dev;
         fds.ino[fd - fds.base] = st.st_ino;
     }
+}
+
+/* What the program has inherited too (a copy of standard error, say) is no secret. */
+static void note_shared(int fd)
+{
+    struct stat st;
+    if (fds_hidden(fd) || fstat(fd, &st) != 0)
+        return;
+    for (int i = 0; i < WINDOW; i++)
+        if (fds.ino[i] == st.st_ino && fds.dev[i] == st.st_dev)
+            fds.ino[i] = 0;
 }
 
 /* Decides where the window is and lifts the limit over it until fds_end. */
@@ -150,6 +161,8 @@ int fds_end(void)
                 close(--end); /* before Linux 5.9 */
     }
     int r = each_fd(note_hidden);
+    if (r == 0)
+        r = each_fd(note_shared);
     setrlimit(RLIMIT_NOFILE, &fds.limit);
     return r;
 }

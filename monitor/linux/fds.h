@@ -35,8 +35,8 @@ void fds_close_on_exec(void);
 size_t fds_filter_listing(int directory, void *buf, size_t length);
 
 /*
- * fd was just opened by the program: true if it is the memory behind one of the monitor's descriptors, opened once more
- * by way of /proc. A file with a name is anybody's to open.
+ * fd was just opened by the program: true if it is the memory or pipe behind one of the monitor's descriptors, opened
+ * once more by way of /proc. A file with a name is anybody's to open.
  */
 bool fds_same_file(int fd);
 

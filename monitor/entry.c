@@ -15,8 +15,9 @@
 #define MANY_RETIRED 256
 #define FEW_ENTRIES 48 /* present entries of a page up to which they are cleared one by one */
 
-/* What of eflags ring 3 may have: all but IOPL, VM, VIF, VIP; IF is set (Intel SDM vol. 1, 3.4.3). */
-#define EFLAGS_RING3 0x254dd5ull
+/* What of eflags ring 3 may have (Intel SDM vol. 1, 3.4.3): all but IOPL, VM, VIF, VIP, and NT, which PVM takes away in
+ * any case; IF is set. */
+#define EFLAGS_RING3 0x250dd5ull
 #define EFLAGS_FIXED 0x202ull
 
 void frame_to_regs(const struct trap_frame *frame, struct user_regs_struct *regs)

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* Linux 6.10: "are these two descriptors of one open file description?", in one call. */
@@ -22,8 +23,9 @@
 struct file {
     dev_t device;
     ino_t inode;
-    bool writable, anonymous;
-    int fd; /* our own duplicate */
+    bool writable; /* the window is */
+    bool sealed;   /* it is not although the descriptor is: F_SEAL_WRITE */
+    int fd;        /* our own duplicate */
     uint32_t references;
     uint32_t chunk_shift;
     uint64_t chunk_count;
@@ -103,6 +105,27 @@ static struct file *new_file(int fd, bool writable, const struct stat *st)
     return file;
 }
 
+/* Whether and how it can be mapped is the file system's to say. */
+static int probe(int fd, bool writable)
+{
+    void *page = mmap(NULL, PAGE_SIZE, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED)
+        return -errno;
+    munmap(page, PAGE_SIZE);
+    return 0;
+}
+
+bool file_is_zero_device(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 5);
+}
+
+bool file_is_sealed(const struct file *file)
+{
+    return file->sealed;
+}
+
 static int get_slowly(int fd, struct file **result, bool *writable)
 {
     struct stat st;
@@ -119,25 +142,28 @@ static int get_slowly(int fd, struct file **result, bool *writable)
         return -ENODEV;
     *writable = (flags & O_ACCMODE) == O_RDWR;
     for (struct file *f = files.by_identity[hash(st.st_dev, st.st_ino)]; f; f = f->next) {
-        if (f->device == st.st_dev && f->inode == st.st_ino && f->writable == *writable) {
+        if (f->device == st.st_dev && f->inode == st.st_ino && (f->writable || f->sealed) == *writable) {
             f->references++;
             *result = f;
+            *writable = f->writable;
             return 0;
         }
     }
     int own = duplicate(fd);
     if (own < 0)
         return -errno;
-    /* Whether it can be mapped at all is the file system's to say. */
-    void *probe = mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED, own, 0);
-    int error = probe == MAP_FAILED ? -errno : 0;
-    if (!error)
-        munmap(probe, PAGE_SIZE);
+    int error = probe(own, *writable);
+    bool sealed = *writable && error == -EPERM;
+    if (sealed) {
+        *writable = false;
+        error = probe(own, false);
+    }
     struct file *file = error ? NULL : new_file(own, *writable, &st);
     if (!file) {
         close(own);
         return error ? error : -ENOMEM;
     }
+    file->sealed = sealed;
     *result = file;
     return 0;
 }
@@ -184,7 +210,6 @@ int file_new_anonymous(uint64_t size, struct file **result)
         close(own);
         return -ENOMEM;
     }
-    file->anonymous = true;
     *result = file;
     return 0;
 }

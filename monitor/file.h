@@ -16,6 +16,11 @@ struct file;
  * map), -ENOMEM, -EMFILE. *writable: the descriptor may write.
  */
 int file_get(int fd, struct file **file, bool *writable);
+/* True for one that is sealed against writing although its descriptor may write: then a shared writable mapping is
+ * EPERM. */
+bool file_is_sealed(const struct file *file);
+/* True for /dev/zero, which maps as anonymous memory. */
+bool file_is_zero_device(int fd);
 /* Shared memory without a name, of size bytes; held. */
 int file_new_anonymous(uint64_t size, struct file **file);
 void file_hold(struct file *file);

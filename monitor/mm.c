@@ -538,14 +538,20 @@ int mm_map(struct mm_change *change, uint64_t start, uint64_t length, int prot, 
         .file_writable = true};
     if (!(flags & MAP_ANONYMOUS)) {
         error = file_get(fd, &model.file, &model.file_writable);
+        if (error == -ENODEV && file_is_zero_device(fd))
+            flags |= MAP_ANONYMOUS;
+    }
+    if (!(flags & MAP_ANONYMOUS)) {
         if (!error && shared && (prot & PROT_WRITE) && !model.file_writable)
-            error = -EACCES;
+            error = file_is_sealed(model.file) ? -EPERM : -EACCES;
     } else if (shared) {
         model.offset = 0;
+        model.file_writable = true;
         error = file_new_anonymous(length, &model.file);
     } else {
         model.kind = REGION_ANONYMOUS;
         model.offset = 0;
+        error = 0;
     }
     if (!error)
         error = map_checked(change, &model, start, length, flags, result);

@@ -5,7 +5,7 @@
  * Three sources say what a sandbox may see there, in this order: what is the library's own is never seen; what
  * polder_mmap and polder_mprotect with dest_fd -1 have recorded, hidden or not; and, for the rest, /proc/self/maps,
  * asked at the fault and remembered until KVM reports that memory has gone. A page is mapped through a window over the
- * very host page, so the host's own protection holds in any case: an outdated rememberance can make a fault late, never
+ * very host page, so the host's own protection holds in any case: an outdated memory of it can make a fault late, never
  * a store legal.
  */
 #include "hostmem.h"
@@ -40,7 +40,6 @@ int mm_get_self(struct mm **mm)
         } else {
             self.epoch = state_epoch();
             self.mm->self = true;
-            /* Low enough that making the record needs no second look at a space of none but us. */
         }
     }
     if (!error) {
@@ -187,8 +186,9 @@ static int fill_around(struct mm *mm, const struct region *r, uint64_t address)
 enum mm_fault mm_self_fault(struct mm *mm, uint64_t address, uint64_t error)
 {
     struct region *r = region_find(&mm->regions, address), observed;
+    /* What is privileged is mapped all the same, if it is: it has a page, with U/S clear as it were. */
     if (hostmem_overlaps(address, 1) || is_kvm_run(address, 1) || (r && r->kind == REGION_HIDDEN))
-        return MM_NOT_MAPPED;
+        return observe(address, &observed) ? MM_DENIED : MM_NOT_MAPPED;
     if (!r || (r->kind == REGION_OBSERVED && !allowed(r, error))) {
         /* Not known, or perhaps no longer so. */
         if (r) {

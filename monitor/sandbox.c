@@ -64,6 +64,7 @@ static bool report(struct run *run, enum polder_reason reason, uint32_t vector, 
     p->error_code = error_code;
     p->fault_addr = address;
     p->regs.orig_rax = ~0ull;
+    p->regs.ds = p->regs.es = p->regs.fs = p->regs.gs = 0;
     return true;
 }
 
@@ -107,8 +108,8 @@ static bool page_fault(struct run *run, uint64_t address, uint64_t error, int *f
 }
 
 /*
- * INT n through a gate that is not ring 3's is #GP with vector << 3 | 2 as its error code (Intel SDM vol. 3A, 6.13; AMD APM
- * vol. 2, 8.4.1). PVM gives #UD; QEMU's TCG shifts by 4.
+ * INT n through a gate that is not ring 3's is #GP with vector << 3 | 2 as its error code (Intel SDM vol. 3A, 6.13; AMD
+ * APM vol. 2, 8.4.1). PVM gives #UD; QEMU's TCG shifts by 4.
  */
 static void normalise_int(struct run *run, struct trap *trap)
 {
@@ -137,7 +138,6 @@ static bool deadline_interrupt(struct run *run, int *failure)
 /* The kernel's timers are all that can come from outside; what else is spurious is passed over. */
 static bool trapped(struct run *run, struct trap *trap, int *failure)
 {
-    struct user_regs_struct *regs = &run->params->regs;
     if (trap->vector == VECTOR_SYSCALL)
         return report_syscall(run);
     if (trap->vector == VECTOR_NMI || trap->vector == VECTOR_SPURIOUS)
@@ -156,7 +156,6 @@ static bool trapped(struct run *run, struct trap *trap, int *failure)
         bool asked = (run->params->flags & POLDER_SINGLE_STEP) && !run->own_tf;
         return report(run, asked ? POLDER_STEP : POLDER_EXCEPTION, VECTOR_DB, 0, 0);
     }
-    (void)regs;
     return report(run, POLDER_EXCEPTION, trap->vector, trap->error_code, 0);
 }
 

@@ -182,7 +182,18 @@ static int make_vm(void)
     kvm.xsave_size = xsave < 4096 ? 4096 : (uint32_t)xsave;
     /* The local APIC in the kernel, the rest nowhere: it is what makes NMIs and a timer without any signal possible. */
     struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {24}};
-    return call(kvm.fd, KVM_ENABLE_CAP, &split);
+    error = call(kvm.fd, KVM_ENABLE_CAP, &split);
+    if (error < 0)
+        return error;
+    /*
+     * With an APIC in the kernel, KVM brings in missing host pages asynchronously and halts the vCPU until they are there. A
+     * page beyond the end of a truncated file never is: KVM_RUN would neither run nor return. Where HLT does not exit, KVM
+     * does not do that, and KVM_RUN gives EFAULT.
+     */
+    struct kvm_enable_cap hlt = {.cap = KVM_CAP_X86_DISABLE_EXITS, .args = {KVM_X86_DISABLE_EXITS_HLT}};
+    if (capability(kvm.fd, KVM_CAP_X86_DISABLE_EXITS) & KVM_X86_DISABLE_EXITS_HLT)
+        error = call(kvm.fd, KVM_ENABLE_CAP, &hlt);
+    return error;
 }
 
 int kvm_open(void)

@@ -202,7 +202,23 @@ size_t own_descriptors(void)
 
 size_t own_threads(void)
 {
-    return count_entries("/proc/self/task") - 2;
+    DIR *dir = opendir("/proc/self/task");
+    struct dirent *entry;
+    size_t n = 0;
+
+    assert_non_null(dir);
+    while ((entry = readdir(dir))) {
+        char path[300], name[32] = "";
+        snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
+        FILE *f = entry->d_name[0] == '.' ? NULL : fopen(path, "re");
+        if (!f)
+            continue;
+        if (fgets(name, sizeof(name), f))
+            n += strncmp(name, "kvm", 3) != 0;
+        fclose(f);
+    }
+    closedir(dir);
+    return n;
 }
 
 size_t own_mappings(void)

@@ -127,7 +127,7 @@ void set_file_word(int fd, off_t offset, uint64_t value);
 size_t own_rss(void); /* bytes */
 size_t own_descriptors(void);
 size_t own_mappings(void);
-size_t own_threads(void);
+size_t own_threads(void); /* without KVM's own, which the kernel starts */
 
 /* A small generator, so that a failing run can be repeated: `seed` is printed by whoever uses it. */
 uint64_t random_next(uint64_t *seed);

@@ -11,6 +11,17 @@
 
 #define PER_CALL 64 /* pages */
 
+/* A page that was never touched reads as zeros, and needs no frame. */
+static bool is_zero(const void *page)
+{
+    const uint64_t *words = page;
+    for (size_t i = 0; i < PAGE_SIZE / sizeof *words; i++) {
+        if (words[i])
+            return false;
+    }
+    return true;
+}
+
 /* Whoever may not ptrace it may not read it: process_vm_readv asks that of the kernel (PTRACE_MODE_ATTACH_REALCREDS).
  */
 static int copy_pages(struct mm *mm, pid_t pid, uint64_t start, uint64_t end)
@@ -33,12 +44,13 @@ static int copy_pages(struct mm *mm, pid_t pid, uint64_t start, uint64_t end)
         uint64_t got = n < 0 ? 0 : (uint64_t)n / PAGE_SIZE;
         for (uint64_t i = 0; i < pages; i++) {
             uint64_t address = at + i * PAGE_SIZE;
-            struct chunk *chunk = !error && i < got ? mm_own_chunk(mm, address) : NULL;
+            bool wanted = !error && i < got && !is_zero(frame_hva(frames[i]));
+            struct chunk *chunk = wanted ? mm_own_chunk(mm, address) : NULL;
             if (chunk)
                 chunk->frame[address / PAGE_SIZE % BLOCK_PAGES] = frames[i];
             else
                 frame_drop(frames[i]);
-            if (!error && i < got && !chunk)
+            if (wanted && !chunk)
                 error = -ENOMEM;
         }
         if (error)

@@ -22,11 +22,10 @@ struct descriptor {
 #define REAP_AT_ONCE 64
 
 static PRIVATE_STATE struct {
-    pthread_mutex_t lock;
     struct descriptor **buckets;
     uint64_t capacity, count;
     int epoll; /* plus 1 */
-} PRIVATE_TYPE descriptors = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} PRIVATE_TYPE descriptors;
 
 static struct descriptor **bucket(ino_t inode)
 {
@@ -122,9 +121,9 @@ int descriptor_new(struct mm *mm)
         }
         ends[0] = moved;
     }
-    pthread_mutex_lock(&descriptors.lock);
+    pthread_mutex_lock(&locks.descriptors);
     int error = add(mm, ends);
-    pthread_mutex_unlock(&descriptors.lock);
+    pthread_mutex_unlock(&locks.descriptors);
     if (error) {
         close(ends[0]);
         close(ends[1]);
@@ -140,7 +139,7 @@ int descriptor_find(int fd, struct mm **mm)
     if (syscall(SYS_fstat, fd, &st))
         return -errno;
     int error = -EINVAL;
-    pthread_mutex_lock(&descriptors.lock);
+    pthread_mutex_lock(&locks.descriptors);
     for (struct descriptor *d = descriptors.capacity ? *bucket(st.st_ino) : NULL; d; d = d->next) {
         if (d->inode != st.st_ino || d->device != st.st_dev)
             continue;
@@ -151,7 +150,7 @@ int descriptor_find(int fd, struct mm **mm)
         error = d->mm ? 0 : -ESTALE;
         break;
     }
-    pthread_mutex_unlock(&descriptors.lock);
+    pthread_mutex_unlock(&locks.descriptors);
     return error;
 }
 
@@ -162,7 +161,9 @@ static void forget(struct descriptor *d)
         at = &(*at)->next;
     *at = d->next;
     descriptors.count--;
-    close(d->peer); /* leaves the epoll set with it */
+    /* Closing alone would not take it out of the set while a forked child has our end too. */
+    epoll_ctl(descriptors.epoll - 1, EPOLL_CTL_DEL, d->peer, NULL);
+    close(d->peer);
     record_free(d, sizeof *d);
 }
 
@@ -172,14 +173,14 @@ void descriptors_reap(void)
     struct mm *dead[REAP_AT_ONCE];
     int n;
     do {
-        pthread_mutex_lock(&descriptors.lock);
+        pthread_mutex_lock(&locks.descriptors);
         n = descriptors.epoll ? epoll_wait(descriptors.epoll - 1, events, REAP_AT_ONCE, 0) : 0;
         for (int i = 0; i < n; i++) {
             struct descriptor *d = events[i].data.ptr;
             dead[i] = d->mm;
             forget(d);
         }
-        pthread_mutex_unlock(&descriptors.lock);
+        pthread_mutex_unlock(&locks.descriptors);
         for (int i = 0; i < n; i++) {
             if (dead[i])
                 mm_drop(dead[i]);
@@ -202,5 +203,4 @@ void descriptors_disown(void)
             d->peer = -1;
         }
     }
-    pthread_mutex_init(&descriptors.lock, NULL);
 }

@@ -34,12 +34,11 @@ struct file {
 };
 
 static PRIVATE_STATE struct {
-    pthread_mutex_t lock;
     struct file *by_identity[HASH];
     struct file *hints[HINTS];               /* by descriptor number: a guess, checked at every use */
     uint64_t used;                           /* of hostmem.files */
     struct free_space *nodes[CHUNK_CLASSES]; /* address space given back */
-} PRIVATE_TYPE files = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} PRIVATE_TYPE files;
 
 /* Address space that was given back. */
 struct free_space {
@@ -173,7 +172,7 @@ int file_get(int fd, struct file **result, bool *writable)
     if (fd < 0)
         return -EBADF;
     int error = 0;
-    pthread_mutex_lock(&files.lock);
+    pthread_mutex_lock(&locks.files);
     struct file *hint = files.hints[fd % HINTS];
     if (hint && fcntl(fd, F_DUPFD_QUERY, hint->fd) == 1) {
         hint->references++;
@@ -184,7 +183,7 @@ int file_get(int fd, struct file **result, bool *writable)
         if (!error)
             files.hints[fd % HINTS] = *result;
     }
-    pthread_mutex_unlock(&files.lock);
+    pthread_mutex_unlock(&locks.files);
     return error;
 }
 
@@ -203,9 +202,9 @@ int file_new_anonymous(uint64_t size, struct file **result)
         close(own);
         return error;
     }
-    pthread_mutex_lock(&files.lock);
+    pthread_mutex_lock(&locks.files);
     struct file *file = new_file(own, true, &st);
-    pthread_mutex_unlock(&files.lock);
+    pthread_mutex_unlock(&locks.files);
     if (!file) {
         close(own);
         return -ENOMEM;
@@ -250,10 +249,10 @@ void file_drop(struct file *file)
                 &file->references, &references, references - 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
             return;
     }
-    pthread_mutex_lock(&files.lock);
+    pthread_mutex_lock(&locks.files);
     if (__atomic_sub_fetch(&file->references, 1, __ATOMIC_ACQ_REL) == 0)
         destroy(file);
-    pthread_mutex_unlock(&files.lock);
+    pthread_mutex_unlock(&locks.files);
 }
 
 static int map_chunk(struct file *file, uint64_t number)
@@ -289,11 +288,11 @@ int file_hva(struct file *file, uint64_t offset, uint64_t *length, char **hva)
 {
     uint64_t number = offset >> file->chunk_shift, within = offset & ((1ull << file->chunk_shift) - 1);
     *length = min_u64(*length, (1ull << file->chunk_shift) - within);
-    pthread_mutex_lock(&files.lock);
+    pthread_mutex_lock(&locks.files);
     int error = number > (1ull << 40) ? -EOVERFLOW : map_chunk(file, number);
     if (!error)
         *hva = file->chunks[number] + within;
-    pthread_mutex_unlock(&files.lock);
+    pthread_mutex_unlock(&locks.files);
     return error;
 }
 

@@ -8,14 +8,13 @@
 #define KEEP_DIRTY 4096 /* free pages that stay with us, 16 MiB; more go back to the host */
 
 static PRIVATE_STATE struct {
-    pthread_mutex_t lock;
     uint32_t *references; /* of a frame in use; of a free one: the next free */
     uint64_t count;       /* frames of the area */
     uint64_t next_fresh, ready;
     uint32_t dirty, zero, blocks; /* heads of free lists */
     uint32_t dirty_count;
     uint64_t in_use;
-} PRIVATE_TYPE frames = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} PRIVATE_TYPE frames;
 
 int frames_init(void)
 {
@@ -75,7 +74,7 @@ static void push(uint32_t *list, uint32_t frame)
 uint32_t frame_alloc(void)
 {
     bool zeroed = true;
-    pthread_mutex_lock(&frames.lock);
+    pthread_mutex_lock(&locks.frames);
     uint32_t frame = pop(&frames.dirty);
     if (frame) {
         zeroed = false;
@@ -89,7 +88,7 @@ uint32_t frame_alloc(void)
         frames.references[frame] = 1;
         frames.in_use++;
     }
-    pthread_mutex_unlock(&frames.lock);
+    pthread_mutex_unlock(&locks.frames);
     if (frame && !zeroed)
         memset(frame_hva(frame), 0, PAGE_SIZE);
     return frame;
@@ -97,7 +96,7 @@ uint32_t frame_alloc(void)
 
 uint32_t frame_alloc_block(void)
 {
-    pthread_mutex_lock(&frames.lock);
+    pthread_mutex_lock(&locks.frames);
     uint32_t first = pop(&frames.blocks);
     if (!first) {
         while (frames.next_fresh % BLOCK_PAGES && frames.next_fresh < frames.ready)
@@ -117,7 +116,7 @@ uint32_t frame_alloc_block(void)
             frames.references[first + i] = 1;
         frames.in_use += BLOCK_PAGES;
     }
-    pthread_mutex_unlock(&frames.lock);
+    pthread_mutex_unlock(&locks.frames);
     return first;
 }
 
@@ -135,7 +134,7 @@ void frame_drop(uint32_t frame)
 {
     if (__atomic_sub_fetch(&frames.references[frame], 1, __ATOMIC_ACQ_REL))
         return;
-    pthread_mutex_lock(&frames.lock);
+    pthread_mutex_lock(&locks.frames);
     frames.in_use--;
     if (frames.dirty_count < KEEP_DIRTY) {
         push(&frames.dirty, frame);
@@ -146,7 +145,7 @@ void frame_drop(uint32_t frame)
         push(&frames.dirty, frame);
         frames.dirty_count++;
     }
-    pthread_mutex_unlock(&frames.lock);
+    pthread_mutex_unlock(&locks.frames);
 }
 
 uint64_t frames_in_use(void)
@@ -197,10 +196,10 @@ static bool drop_block(struct chunk *chunk)
     }
     if (madvise(frame_hva(first), BLOCK_SIZE, MADV_DONTNEED))
         return false;
-    pthread_mutex_lock(&frames.lock);
+    pthread_mutex_lock(&locks.frames);
     frames.in_use -= BLOCK_PAGES;
     push(&frames.blocks, first);
-    pthread_mutex_unlock(&frames.lock);
+    pthread_mutex_unlock(&locks.frames);
     return true;
 }
 

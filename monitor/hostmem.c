@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "hostmem.h"
-#include "state.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,14 +23,13 @@ struct foreign_block {
 PRIVATE_STATE struct hostmem hostmem;
 
 static PRIVATE_STATE struct {
-    pthread_mutex_t lock;
     struct free_record *free[CLASSES];
     uint64_t used; /* of hostmem.records */
     uint64_t bytes;
     bool begun;
     struct polder_allocator allocator;
     struct foreign_block *foreign;
-} PRIVATE_TYPE records = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} PRIVATE_TYPE records;
 
 int hostmem_init(void)
 {
@@ -67,10 +66,10 @@ bool hostmem_overlaps(uint64_t address, uint64_t length)
     if (state_overlaps(address, length))
         return true;
     bool hit = false;
-    pthread_mutex_lock(&records.lock);
+    pthread_mutex_lock(&locks.records);
     for (struct foreign_block *b = records.foreign; b && !hit; b = b->next)
         hit = address < b->start + b->size && end > b->start;
-    pthread_mutex_unlock(&records.lock);
+    pthread_mutex_unlock(&locks.records);
     return hit;
 }
 
@@ -123,7 +122,7 @@ void *record_alloc(size_t size)
 {
     int class = class_of(size);
     void *record = NULL;
-    pthread_mutex_lock(&records.lock);
+    pthread_mutex_lock(&locks.records);
     records.begun = true;
     if (class >= CLASSES_SMALL && records.allocator.alloc) {
         record = block_alloc(page_up(size + sizeof(struct foreign_block)));
@@ -133,7 +132,7 @@ void *record_alloc(size_t size)
     }
     if (record)
         records.bytes += size;
-    pthread_mutex_unlock(&records.lock);
+    pthread_mutex_unlock(&locks.records);
     if (record && class < CLASSES_SMALL)
         memset(record, 0, size);
     else if (record) /* fresh or given back to the host: only the link is not zero */
@@ -158,7 +157,7 @@ void record_free(void *record, size_t size)
     if (!record)
         return;
     int class = class_of(size);
-    pthread_mutex_lock(&records.lock);
+    pthread_mutex_lock(&locks.records);
     records.bytes -= size;
     if (class >= CLASSES_SMALL && records.allocator.alloc) {
         foreign_forget(record);
@@ -169,7 +168,7 @@ void record_free(void *record, size_t size)
         r->next = records.free[class];
         records.free[class] = r;
     }
-    pthread_mutex_unlock(&records.lock);
+    pthread_mutex_unlock(&locks.records);
 }
 
 int record_set_allocator(const struct polder_allocator *allocator)
@@ -177,12 +176,12 @@ int record_set_allocator(const struct polder_allocator *allocator)
     if (!allocator || !allocator->alloc || !allocator->free)
         return -EINVAL;
     int error = -EBUSY;
-    pthread_mutex_lock(&records.lock);
+    pthread_mutex_lock(&locks.records);
     if (!records.begun) {
         records.allocator = *allocator;
         error = 0;
     }
-    pthread_mutex_unlock(&records.lock);
+    pthread_mutex_unlock(&locks.records);
     return error;
 }
 

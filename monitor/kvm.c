@@ -186,9 +186,9 @@ static int make_vm(void)
     if (error < 0)
         return error;
     /*
-     * With an APIC in the kernel, KVM brings in missing host pages asynchronously and halts the vCPU until they are there. A
-     * page beyond the end of a truncated file never is: KVM_RUN would neither run nor return. Where HLT does not exit, KVM
-     * does not do that, and KVM_RUN gives EFAULT.
+     * With an APIC in the kernel, KVM brings in missing host pages asynchronously and halts the vCPU until they are
+     * there. A page beyond the end of a truncated file never is: KVM_RUN would neither run nor return. Where HLT does
+     * not exit, KVM does not do that, and KVM_RUN gives EFAULT.
      */
     struct kvm_enable_cap hlt = {.cap = KVM_CAP_X86_DISABLE_EXITS, .args = {KVM_X86_DISABLE_EXITS_HLT}};
     if (capability(kvm.fd, KVM_CAP_X86_DISABLE_EXITS) & KVM_X86_DISABLE_EXITS_HLT)

@@ -24,15 +24,14 @@
 #define AROUND (64ull << 20)
 
 static PRIVATE_STATE struct {
-    pthread_mutex_t lock;
     struct mm *mm;
     uint64_t epoch;
-} PRIVATE_TYPE self = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} PRIVATE_TYPE self;
 
 int mm_get_self(struct mm **mm)
 {
     int error = 0;
-    pthread_mutex_lock(&self.lock);
+    pthread_mutex_lock(&locks.self);
     if (!self.mm || self.epoch != state_epoch()) {
         error = mm_new(&self.mm);
         if (error) {
@@ -46,7 +45,7 @@ int mm_get_self(struct mm **mm)
         mm_hold(self.mm);
         *mm = self.mm;
     }
-    pthread_mutex_unlock(&self.lock);
+    pthread_mutex_unlock(&locks.self);
     return error;
 }
 

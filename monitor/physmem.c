@@ -18,13 +18,12 @@ struct window {
 };
 
 static PRIVATE_STATE struct {
-    pthread_mutex_t lock;
     uint32_t count;
     uint64_t next_gpa_number;
     struct window *by_hva; /* open addressing; readers take no lock */
     uint64_t *hva_by_gpa;  /* hva_number by gpa_number */
     uint64_t gpa_numbers;
-} PRIVATE_TYPE physmem = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} PRIVATE_TYPE physmem;
 
 static struct window *find(uint64_t hva_number)
 {
@@ -84,11 +83,11 @@ int physmem_gpa(const void *hva, gpa_t *gpa)
     uint64_t number = (uint64_t)hva >> WINDOW_SHIFT;
     struct window *w = NULL;
     if (__builtin_expect(!__atomic_load_n(&physmem.by_hva, __ATOMIC_ACQUIRE) || !(w = find(number))->hva_number, 0)) {
-        pthread_mutex_lock(&physmem.lock);
+        pthread_mutex_lock(&locks.physmem);
         int error = prepare();
         if (!error)
             error = make_window(number);
-        pthread_mutex_unlock(&physmem.lock);
+        pthread_mutex_unlock(&locks.physmem);
         if (error)
             return error;
         w = find(number);

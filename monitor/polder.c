@@ -20,10 +20,9 @@
 #define EXPORT __attribute__((visibility("default")))
 
 static PRIVATE_STATE struct {
-    pthread_mutex_t lock;
     uint64_t epoch; /* of the process that all of the library's state belongs to */
     bool ready;
-} PRIVATE_TYPE library = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} PRIVATE_TYPE library;
 
 static int fail(int error)
 {
@@ -50,11 +49,11 @@ static void notice_fork(void)
     uint64_t epoch = state_epoch();
     if (__builtin_expect(library.epoch == epoch, 1))
         return;
-    pthread_mutex_lock(&library.lock);
+    pthread_mutex_lock(&locks.library);
     if (library.epoch && library.epoch != epoch)
         start_over();
     __atomic_store_n(&library.epoch, epoch, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&library.lock);
+    pthread_mutex_unlock(&locks.library);
 }
 
 static int get_ready(void)
@@ -62,7 +61,7 @@ static int get_ready(void)
     notice_fork();
     if (__builtin_expect(__atomic_load_n(&library.ready, __ATOMIC_ACQUIRE), 1))
         return 0;
-    pthread_mutex_lock(&library.lock);
+    pthread_mutex_lock(&locks.library);
     int error = hostmem_init();
     if (!error)
         error = kvm_open();
@@ -72,7 +71,7 @@ static int get_ready(void)
         error = frames_init();
     if (!error)
         __atomic_store_n(&library.ready, true, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&library.lock);
+    pthread_mutex_unlock(&locks.library);
     return error;
 }
 

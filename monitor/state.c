@@ -12,9 +12,37 @@ static PRIVATE_STATE struct {
 } PRIVATE_TYPE wiped;
 
 static PRIVATE_STATE struct {
-    pthread_mutex_t lock;
     uint64_t last_epoch;
-} PRIVATE_TYPE epochs = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} PRIVATE_TYPE epochs;
+
+#define LOCKS 10u
+
+PRIVATE_STATE struct locks locks = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER,
+    PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER,
+    PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
+
+static pthread_mutex_t *lock_number(size_t i)
+{
+    return (pthread_mutex_t *)&locks + i;
+}
+
+static void before_fork(void)
+{
+    for (size_t i = 0; i < LOCKS; i++)
+        pthread_mutex_lock(lock_number(i));
+}
+
+static void after_fork_in_parent(void)
+{
+    for (size_t i = LOCKS; i--;)
+        pthread_mutex_unlock(lock_number(i));
+}
+
+static void after_fork_in_child(void)
+{
+    for (size_t i = 0; i < LOCKS; i++)
+        pthread_mutex_init(lock_number(i), NULL);
+}
 
 bool state_overlaps(uint64_t address, uint64_t length)
 {
@@ -26,14 +54,16 @@ uint64_t state_epoch(void)
     uint64_t epoch = __atomic_load_n(&wiped.epoch, __ATOMIC_ACQUIRE);
     if (__builtin_expect(epoch != 0, 1))
         return epoch;
-    pthread_mutex_lock(&epochs.lock);
+    pthread_mutex_lock(&locks.epochs);
     if (!wiped.epoch) {
         /* Anonymous memory only can be wiped: the page of the data section is replaced by such a one. */
         mmap(&wiped, sizeof wiped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
         madvise(&wiped, sizeof wiped, MADV_WIPEONFORK);
+        if (!epochs.last_epoch)
+            pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
         __atomic_store_n(&wiped.epoch, ++epochs.last_epoch, __ATOMIC_RELEASE);
     }
     epoch = wiped.epoch;
-    pthread_mutex_unlock(&epochs.lock);
+    pthread_mutex_unlock(&locks.epochs);
     return epoch;
 }

@@ -15,6 +15,14 @@
 #define PRIVATE_STATE __attribute__((section("polder_state")))
 #define PRIVATE_TYPE __attribute__((aligned(4096)))
 
+/*
+ * The library's locks, in the order in which a thread may take them; a space's and a vCPU's own come before `files`.
+ * All are held while libc forks, so that the child finds nothing half changed, and are free in it.
+ */
+extern struct locks {
+    pthread_mutex_t library, descriptors, self, vcpus, files, tables, frames, physmem, records, epochs;
+} PRIVATE_TYPE locks;
+
 /* True if a byte of the range is in the library's static data. */
 bool state_overlaps(uint64_t address, uint64_t length);
 

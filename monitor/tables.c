@@ -13,7 +13,6 @@
 #define SLOT4(gva) ((unsigned)((gva) >> 39) % 512)
 
 static PRIVATE_STATE struct {
-    pthread_mutex_t lock;
     uint32_t *next;      /* by page number; number 0 is never given out */
     uint64_t pages;      /* of the area */
     uint64_t next_fresh; /* page number */
@@ -21,7 +20,7 @@ static PRIVATE_STATE struct {
     uint64_t direct_pdpt, stub_pdpt;
     struct table_list clean, clean_roots, retired;
     uint64_t in_use;
-} PRIVATE_TYPE tables = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} PRIVATE_TYPE tables;
 
 uint64_t *table_entries(uint64_t pa)
 {
@@ -128,22 +127,22 @@ static void *fresh(uint32_t n)
 
 void *tables_alloc_fixed(uint32_t n)
 {
-    pthread_mutex_lock(&tables.lock);
+    pthread_mutex_lock(&locks.tables);
     void *page = fresh(n);
-    pthread_mutex_unlock(&tables.lock);
+    pthread_mutex_unlock(&locks.tables);
     return page;
 }
 
 uint64_t table_alloc(void)
 {
-    pthread_mutex_lock(&tables.lock);
+    pthread_mutex_lock(&locks.tables);
     uint64_t pa = table_list_pop(&tables.clean);
     if (!pa) {
         void *page = fresh(1);
         pa = page ? table_pa(page) : 0;
     }
     tables.in_use += pa != 0;
-    pthread_mutex_unlock(&tables.lock);
+    pthread_mutex_unlock(&locks.tables);
     return pa;
 }
 
@@ -154,10 +153,10 @@ bool table_is_root(uint64_t pa)
 
 uint64_t table_alloc_root(void)
 {
-    pthread_mutex_lock(&tables.lock);
+    pthread_mutex_lock(&locks.tables);
     uint64_t pa = table_list_pop(&tables.clean_roots);
     tables.in_use += pa != 0;
-    pthread_mutex_unlock(&tables.lock);
+    pthread_mutex_unlock(&locks.tables);
     if (pa)
         return pa;
     pa = table_alloc();
@@ -229,18 +228,18 @@ void tables_free_unshadowed(struct table_list *list)
 
 void tables_free_cleared(struct table_list *list)
 {
-    pthread_mutex_lock(&tables.lock);
+    pthread_mutex_lock(&locks.tables);
     tables.in_use -= list->count;
     for (uint64_t pa; (pa = table_list_pop(list));)
         table_list_add(table_is_root(pa) ? &tables.clean_roots : &tables.clean, pa);
-    pthread_mutex_unlock(&tables.lock);
+    pthread_mutex_unlock(&locks.tables);
 }
 
 void tables_retire(struct table_list *list)
 {
-    pthread_mutex_lock(&tables.lock);
+    pthread_mutex_lock(&locks.tables);
     splice(&tables.retired, list);
-    pthread_mutex_unlock(&tables.lock);
+    pthread_mutex_unlock(&locks.tables);
 }
 
 uint32_t tables_retired(void)
@@ -251,10 +250,10 @@ uint32_t tables_retired(void)
 struct table_list tables_take_retired(uint32_t max)
 {
     struct table_list taken = {0};
-    pthread_mutex_lock(&tables.lock);
+    pthread_mutex_lock(&locks.tables);
     while (taken.count < max && tables.retired.head)
         table_list_add(&taken, table_list_pop(&tables.retired));
-    pthread_mutex_unlock(&tables.lock);
+    pthread_mutex_unlock(&locks.tables);
     return taken;
 }
 

@@ -11,14 +11,13 @@
 #define MAX_VCPUS 255 /* what an 8-bit APIC number addresses, which the NMI is sent by */
 
 static PRIVATE_STATE struct {
-    pthread_mutex_t lock;
     struct vcpu *all[MAX_VCPUS];
     uint32_t count;
     uint64_t idle_root;
     void *code; /* the stub's pages, shared by all areas */
     pthread_key_t key;
     bool has_key;
-} PRIVATE_TYPE vcpus = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} PRIVATE_TYPE vcpus;
 
 /* Which vCPU this thread used last. A hint: it lies in memory that a sandbox of "/proc/self/mm" may write, so that it
  * is checked against the table before it is used. */
@@ -181,11 +180,11 @@ int vcpu_get(struct vcpu **result)
     if (__builtin_expect(number && number <= vcpus.count, 1)) {
         v = vcpus.all[number - 1];
     } else {
-        pthread_mutex_lock(&vcpus.lock);
+        pthread_mutex_lock(&locks.vcpus);
         error = find_free(&v, &number);
         if (!error && !vcpus.has_key)
             vcpus.has_key = pthread_key_create(&vcpus.key, thread_ends) == 0;
-        pthread_mutex_unlock(&vcpus.lock);
+        pthread_mutex_unlock(&locks.vcpus);
         if (error)
             return error;
         mine.epoch = state_epoch();

@@ -5,9 +5,9 @@
  * Upper half of every address space, supervisor only and the same in all of them:
  *   POLDER_DIRECT_BASE   every page-table page, at its offset in the monitor's table memory: where the stub carries out
  *                        page-table edits
- *   POLDER_STUB_BASE     one area per vCPU. The code pages are shared; what follows them is the vCPU's own. The code finds
- *                        its data by RIP-relative addressing through the alias it runs at, so that neither swapgs nor a
- *                        register is needed to know which vCPU this is, and nothing that ring 3 controls decides it.
+ *   POLDER_STUB_BASE     one area per vCPU. The code pages are shared; what follows them is the vCPU's own. The code
+ * finds its data by RIP-relative addressing through the alias it runs at, so that neither swapgs nor a register is
+ * needed to know which vCPU this is, and nothing that ring 3 controls decides it.
  */
 #ifndef POLDER_ABI_H
 #define POLDER_ABI_H
@@ -17,9 +17,9 @@
 
 /* Offsets in a vCPU's area. */
 #define AREA_STRIDE 0x40000
-#define AREA_CODE 0x0000  /* executable, read-only */
+#define AREA_CODE 0x0000 /* executable, read-only */
 #define AREA_CODE_SIZE 0x2000
-#define AREA_DATA 0x2000  /* from here on writable, not executable */
+#define AREA_DATA 0x2000 /* from here on writable, not executable */
 #define AREA_IDT 0x3000
 #define AREA_STACKS 0x4000
 #define AREA_EDITS 0x5000 /* the list of page-table edits of one entry */
@@ -64,8 +64,8 @@
 #define VECTOR_DEADLINE 0xef
 #define VECTOR_SPURIOUS 0xff
 
-/* Tops of the stacks. Every vector has an IST stack (AMD APM vol. 2, 8.9.4), for ring 3 chooses RSP. The NMI has its own, so
- * that one that arrives in the stub leaves the frame of the trap under way alone. */
+/* Tops of the stacks. Every vector has an IST stack (AMD APM vol. 2, 8.9.4), for ring 3 chooses RSP. The NMI has its
+ * own, so that one that arrives in the stub leaves the frame of the trap under way alone. */
 #define STACK_TRAP_TOP (AREA_STACKS + 0xc00)
 #define STACK_NMI_TOP (AREA_STACKS + 0x1000)
 
@@ -78,8 +78,8 @@
 #define GDT_TSS 0x40
 #define GDT_SIZE 0x50
 
-/* I/O ports of the native flavour. The synchronised flavour uses the vector as the port, and a write of 32 bits for SYSCALL.
- * PORT_EDITS_DONE is written with 16 bits, in both. */
+/* I/O ports of the native flavour. The synchronised flavour uses the vector as the port, and a write of 32 bits for
+ * SYSCALL. PORT_EDITS_DONE is written with 16 bits, in both. */
 #define PORT_TRAP 0
 #define PORT_NMI_IN_STUB 1
 #define PORT_EDITS_DONE 2

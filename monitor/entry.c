@@ -29,6 +29,17 @@ void frame_to_regs(const struct trap_frame *frame, struct user_regs_struct *regs
     regs->ss = frame->ss & 0xffff;
 }
 
+void compat_syscall_regs(const struct trap_frame *frame, struct user_regs_struct *regs, struct trap *trap)
+{
+    trap->vector = 6;
+    trap->error_code = 0;
+    regs->rip = (uint32_t)(regs->rcx - 2);
+    regs->eflags = regs->r11;
+    regs->rsp = frame->rsp;
+    regs->cs = GDT_USER_CODE32;
+    regs->ss = GDT_USER_DATA;
+}
+
 void write_iret_frame(struct vcpu *v, const struct user_regs_struct *regs)
 {
     struct trap_frame *frame = (struct trap_frame *)(v->area + DATA_IRET_FRAME);

@@ -40,6 +40,16 @@ static inline void *area_at(const struct vcpu *v, gva_t gva)
     return v->area + (gva - v->area_gva - AREA_DATA);
 }
 
+/*
+ * SYSCALL in compatibility mode: the fault of ring 0 at CSTAR, which is 0. It is reported as what it is on Intel, an
+ * undefined instruction, at the instruction (Intel SDM vol. 2B, SYSCALL); RCX and R11 are gone.
+ */
+static inline bool is_compat_syscall(const struct trap_frame *frame, uint64_t vector, uint64_t cr2)
+{
+    return vector == 14 && frame->rip == 0 && cr2 == 0 && !(frame->cs & 3);
+}
+
+void compat_syscall_regs(const struct trap_frame *frame, struct user_regs_struct *regs, struct trap *trap);
 void frame_to_regs(const struct trap_frame *frame, struct user_regs_struct *regs);
 void write_iret_frame(struct vcpu *v, const struct user_regs_struct *regs);
 

@@ -93,6 +93,11 @@ static enum entry_out decode_trap(struct vcpu *v, struct user_regs_struct *regs,
             syscall_regs(v, regs, trap, p->frame.rsp);
             return OUT_TRAP;
         }
+        if (is_compat_syscall(&p->frame, p->vector, *area_word(v, DATA_CR2))) {
+            take_registers(v, regs);
+            compat_syscall_regs(&p->frame, regs, trap);
+            return OUT_TRAP;
+        }
         /* The iretq itself: what it was to load stands in regs. */
         trap->in_stub = true;
     } else {

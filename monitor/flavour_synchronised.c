@@ -127,6 +127,11 @@ static enum entry_out decode(struct vcpu *v, struct user_regs_struct *regs, stru
             syscall_regs(v, regs, trap, frame->rsp);
             return OUT_TRAP;
         }
+        if (is_compat_syscall(frame, vector, trap->cr2)) {
+            take_registers(v, regs);
+            compat_syscall_regs(frame, regs, trap);
+            return OUT_TRAP;
+        }
         if (vector != VECTOR_NMI) {
             trap->in_stub = true;
             return OUT_TRAP;

@@ -46,11 +46,20 @@
 
 PRIVATE_STATE struct kvm_vm kvm = {.dev = -1, .fd = -1};
 
-static PRIVATE_STATE struct {
+static PRIVATE_STATE union {
     struct kvm_cpuid2 header;
-    struct kvm_cpuid_entry2 entries[CPUID_ENTRIES];
-    const char *missing;
+    char room[sizeof(struct kvm_cpuid2) + CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2)];
 } PRIVATE_TYPE cpuid;
+
+static PRIVATE_STATE struct {
+    const char *name;
+} PRIVATE_TYPE missing;
+
+/* KVM's list of MSRs with room for a few. */
+union msrs {
+    struct kvm_msrs list;
+    char room[sizeof(struct kvm_msrs) + 4 * sizeof(struct kvm_msr_entry)];
+};
 
 static const struct {
     int capability;
@@ -101,7 +110,7 @@ static int move_up(int fd)
 
 const char *kvm_missing(void)
 {
-    return cpuid.missing;
+    return missing.name;
 }
 
 static void read_cpuid(void)
@@ -109,7 +118,7 @@ static void read_cpuid(void)
     uint32_t ecx1 = 0, ebx7 = 0, ecx7 = 0;
     kvm.gpa_bits = 36;
     for (uint32_t i = 0; i < cpuid.header.nent; i++) {
-        struct kvm_cpuid_entry2 *e = &cpuid.entries[i];
+        struct kvm_cpuid_entry2 *e = &cpuid.header.entries[i];
         if (e->function == 1) {
             ecx1 = e->ecx;
             e->ecx |= 1u << 24; /* TSC deadline: the in-kernel APIC has it whatever the CPU says */
@@ -155,7 +164,7 @@ static int make_vm(void)
 {
     for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
         if (!capability(kvm.dev, required[i].capability)) {
-            cpuid.missing = required[i].name;
+            missing.name = required[i].name;
             return -ENOSYS;
         }
     }
@@ -208,7 +217,7 @@ int kvm_open(void)
     if (error == KVM_API_VERSION) {
         error = make_vm();
     } else {
-        cpuid.missing = "KVM_API_VERSION 12";
+        missing.name = "KVM_API_VERSION 12";
         error = -ENOSYS;
     }
     if (error < 0)
@@ -272,29 +281,20 @@ static int set_ring0(struct kvm_vcpu *vcpu, const struct kvm_ring0 *ring0)
 
 static int set_msrs(struct kvm_vcpu *vcpu, const struct kvm_ring0 *ring0)
 {
-    struct {
-        struct kvm_msrs header;
-        struct kvm_msr_entry entries[4];
-    } msrs = {.header.nmsrs = 4,
-        .entries = {
-            {.index = MSR_STAR, .data = (uint64_t)GDT_USER_CODE32 << 48 | (uint64_t)GDT_KERNEL_CODE << 32},
-            {.index = MSR_LSTAR, .data = ring0->lstar},
-            /* SYSCALL in compatibility mode exists on AMD only; it comes to the same place. */
-            {.index = MSR_CSTAR, .data = ring0->lstar},
-            /* TF, IF, DF, IOPL, NT, AC, RF: none of ring 3's may hold in the stub. */
-            {.index = MSR_SFMASK, .data = 0x57700},
-        }};
+    union msrs msrs = {.list.nmsrs = 4};
+    struct kvm_msr_entry *entries = msrs.list.entries;
+    entries[0] = (struct kvm_msr_entry){
+        .index = MSR_STAR, .data = (uint64_t)GDT_USER_CODE32 << 48 | (uint64_t)GDT_KERNEL_CODE << 32};
+    entries[1] = (struct kvm_msr_entry){.index = MSR_LSTAR, .data = ring0->lstar};
+    /* TF, IF, DF, IOPL, NT, AC, RF: none of ring 3's may hold in the stub. */
+    entries[2] = (struct kvm_msr_entry){.index = MSR_SFMASK, .data = 0x57700};
+    /*
+     * SYSCALL in compatibility mode exists on AMD only. PVM's emulator goes to CSTAR cut to 32 bits, where ring 3 could
+     * have put code, at CPL 0. No space can have memory at page 0: a fault there stands for this call.
+     */
+    entries[3] = (struct kvm_msr_entry){.index = MSR_CSTAR, .data = 0};
     int set = call(vcpu->fd, KVM_SET_MSRS, &msrs);
-    if (set < 0)
-        return set;
-    if (set < 2)
-        return -EIO;
-    if (set == 2) { /* no CSTAR here */
-        msrs.entries[2] = msrs.entries[3];
-        msrs.header.nmsrs = 3;
-        return call(vcpu->fd, KVM_SET_MSRS, &msrs) == 3 ? 0 : -EIO;
-    }
-    return 0;
+    return set < 0 ? set : set < 3 ? -EIO : 0;
 }
 
 static int enable_apic(struct kvm_vcpu *vcpu)
@@ -430,19 +430,18 @@ int kvm_set_sigmask(struct kvm_vcpu *vcpu, const void *mask)
 
 int kvm_arm_deadline(struct kvm_vcpu *vcpu, uint64_t ns)
 {
-    struct {
-        struct kvm_msrs header;
-        struct kvm_msr_entry entry;
-    } msr = {.header.nmsrs = 1, .entry.index = MSR_TSC};
+    union msrs msr = {.list.nmsrs = 1};
+    struct kvm_msr_entry *entry = msr.list.entries;
+    entry->index = MSR_TSC;
     uint64_t now = __builtin_ia32_rdtsc();
     if (!kvm.tsc_offset) {
         if (call(vcpu->fd, KVM_GET_MSRS, &msr) != 1)
             return -EIO;
-        now = msr.entry.data;
+        now = entry->data;
     }
-    msr.entry.index = MSR_TSC_DEADLINE;
+    entry->index = MSR_TSC_DEADLINE;
     unsigned __int128 ticks = (unsigned __int128)ns * kvm.tsc_khz / 1000000;
-    msr.entry.data = ticks > INT64_MAX ? (uint64_t)INT64_MAX : now + (uint64_t)ticks + 1;
+    entry->data = ticks > INT64_MAX ? (uint64_t)INT64_MAX : now + (uint64_t)ticks + 1;
     return call(vcpu->fd, KVM_SET_MSRS, &msr) == 1 ? 0 : -EIO;
 }
 

@@ -12,11 +12,16 @@
 #define PROT_SEM 0x8 /* <asm-generic/mman-common.h>: accepted and without effect */
 #endif
 
+#ifndef MAP_UNINITIALIZED
+#define MAP_UNINITIALIZED 0x4000000 /* likewise */
+#endif
+
 /* A mapping of at most so many pages is filled at once; a larger one at its faults. */
 #define EAGER_PAGES 64
 #define LOWEST_CHOSEN 0x10000ull
 #define KNOWN_FLAGS_IGNORED                                                                                            \
-    (MAP_DENYWRITE | MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_NONBLOCK | MAP_STACK | MAP_POPULATE)
+    (MAP_UNINITIALIZED | MAP_DENYWRITE | MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_NONBLOCK | MAP_STACK |      \
+        MAP_POPULATE)
 
 static PRIVATE_STATE struct {
     uint64_t last_serial;
@@ -378,6 +383,16 @@ uint64_t mm_rights(const struct region *region)
     return rights;
 }
 
+static bool any_present(struct mm *mm, uint64_t block)
+{
+    uint64_t size;
+    for (uint64_t at = block; at < block + BLOCK_SIZE; at += PAGE_SIZE) {
+        if (pagetable_lookup(&mm->pt, at, &size))
+            return true;
+    }
+    return false;
+}
+
 /* Maps the pages of [start, end) that are not mapped to the memory at hva. No present entry changes. */
 int mm_fill(struct mm *mm, uint64_t start, uint64_t end, const void *hva, uint64_t rights, bool huge)
 {
@@ -389,8 +404,8 @@ int mm_fill(struct mm *mm, uint64_t start, uint64_t end, const void *hva, uint64
         int error = physmem_gpa(from, &gpa);
         if (error)
             return error;
-        if (huge && to - at == BLOCK_SIZE) {
-            if (!pagetable_lookup(&mm->pt, at, &size) && !pagetable_map(&mm->pt, at, to, gpa.value, rights, true))
+        if (huge && to - at == BLOCK_SIZE && !any_present(mm, at)) {
+            if (!pagetable_map(&mm->pt, at, to, gpa.value, rights, true))
                 return -ENOMEM;
         } else {
             for (uint64_t page = at; page < to; page += PAGE_SIZE) {
@@ -429,7 +444,7 @@ bool mm_replace_page(struct mm_change *change, uint64_t address, const void *hva
 static uint64_t choose(struct mm *mm, uint64_t hint, uint64_t length, bool huge)
 {
     uint64_t end = hint + length;
-    if (hint && end > hint && end <= USER_END) {
+    if (hint >= PAGE_SIZE && end > hint && end <= USER_END) {
         struct region *next = region_at_or_after(&mm->regions, hint);
         if (!next || next->start >= end)
             return hint;
@@ -463,6 +478,8 @@ static int check_map(uint64_t start, uint64_t length, int flags, uint64_t offset
             return -EINVAL;
         if (start > USER_END - page_up(length))
             return -ENOMEM;
+        if (start < PAGE_SIZE) /* as below vm.mmap_min_addr; what must not be there is said at MSR_CSTAR */
+            return -EPERM;
     }
     return 0;
 }

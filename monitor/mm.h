@@ -41,7 +41,8 @@ struct mm {
     pthread_mutex_t lock;
     uint32_t references; /* descriptors and runs */
     bool self;
-    bool loaded; /* the root has been in some vCPU's CR3 */
+    bool loaded;      /* the root has been in some vCPU's CR3 */
+    uint32_t careful; /* self: so many faults look at the very page before it is mapped: memory has gone lately */
     struct pagetable pt;
     struct edits edits;
     uint64_t generation;

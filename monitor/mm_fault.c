@@ -10,6 +10,9 @@
 #define ERROR_WRITE 2
 #define ERROR_FETCH 16
 
+/* After memory of the own process has gone from under a mapping, so many faults map one page each, looked at before. */
+#define CAREFUL_FAULTS 512
+
 /* How many pages of private memory are brought in around a first touch. */
 #define AROUND_PAGES 16
 
@@ -242,6 +245,7 @@ void mm_distrust_windows(struct mm *mm)
                 regions_remove(&mm->regions, r->start, r->end);
         }
         mm_unmap_pages(&change, 0, USER_END);
+        mm->careful = CAREFUL_FAULTS;
     } else {
         for (struct region *r = region_at_or_after(&mm->regions, 0); r; r = region_next(r)) {
             uint64_t size = r->file ? page_up(file_size(r->file)) : UINT64_MAX;

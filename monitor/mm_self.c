@@ -15,8 +15,11 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 
 #define ERROR_WRITE 2
 #define ERROR_FETCH 16
@@ -182,9 +185,21 @@ static int fill_around(struct mm *mm, const struct region *r, uint64_t address)
     return error;
 }
 
+/* A page that its file ends before is mapped and has no memory: populating it (Linux 5.14) is EFAULT then, without a
+ * SIGBUS. */
+static enum mm_fault fill_carefully(struct mm *mm, const struct region *r, uint64_t page)
+{
+    mm->careful--;
+    if (madvise((void *)page, PAGE_SIZE, MADV_POPULATE_READ) && errno == EFAULT)
+        return MM_BEYOND_FILE;
+    return mm_fill(mm, page, page + PAGE_SIZE, (const void *)page, mm_rights(r), false) ? MM_NO_MEMORY : MM_RESOLVED;
+}
+
 enum mm_fault mm_self_fault(struct mm *mm, uint64_t address, uint64_t error)
 {
     struct region *r = region_find(&mm->regions, address), observed;
+    if (address < PAGE_SIZE) /* not even if the host has memory there: see MSR_CSTAR */
+        return MM_NOT_MAPPED;
     /* What is privileged is mapped all the same, if it is: it has a page, with U/S clear as it were. */
     if (hostmem_overlaps(address, 1) || is_kvm_run(address, 1) || (r && r->kind == REGION_HIDDEN))
         return observe(address, &observed) ? MM_DENIED : MM_NOT_MAPPED;
@@ -207,6 +222,8 @@ enum mm_fault mm_self_fault(struct mm *mm, uint64_t address, uint64_t error)
     }
     if (!allowed(r, error))
         return MM_DENIED;
+    if (mm->careful)
+        return fill_carefully(mm, r, address & PAGE_MASK);
     return fill_around(mm, r, address & PAGE_MASK) ? MM_NO_MEMORY : MM_RESOLVED;
 }
 

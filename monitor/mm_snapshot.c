@@ -65,8 +65,8 @@ static int add_mapping(struct mm *mm, pid_t pid, const char *line)
 {
     uint64_t start, end;
     char prot[5];
-    if (sscanf(line, "%lx-%lx %4s", &start, &end, prot) != 3 || start >= end || end > USER_END)
-        return 0; /* the vsyscall page is in the upper half */
+    if (sscanf(line, "%lx-%lx %4s", &start, &end, prot) != 3 || start >= end || end > USER_END || start < PAGE_SIZE)
+        return 0; /* the vsyscall page is in the upper half; nothing may be at 0 (MSR_CSTAR) */
     struct region model = {.start = start, .end = end, .kind = REGION_ANONYMOUS, .file_writable = true};
     model.prot |= prot[0] == 'r' ? PROT_READ : 0;
     model.prot |= prot[1] == 'w' ? PROT_WRITE : 0;

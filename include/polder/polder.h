@@ -146,6 +146,8 @@ int polder_open(const char *path);
  * Maps into the space of dest_fd as mmap(2) does into the caller's (the 2002 proposal's new_mmap). dest_fd -1 is the
  * caller's own process: the host's mmap, plus the record that "/proc/self/mm" shows its sandboxes; with
  * POLDER_PRIVILEGED the range is hidden from them.
+ * Page 0 can never be mapped (EPERM): SYSCALL in code of 32 bits must find nothing there. Private pages of a file that
+ * were written stay when the file is truncated, unlike Linux's.
  * x86 cannot withhold reading from a writable page, nor (without protection keys) from an executable one.
  * Errors: as mmap(2); EBADF or EINVAL for dest_fd; ESTALE after fork.
  */

@@ -201,9 +201,11 @@ static void where_mappings_go(void **state)
     assert_int_equal(errno, EEXIST);
     box_fault(&box, sn_load, BOX_FREE - PAGE, 0, BOX_FREE - PAGE, PF_U);
     /* The first and the last page that there are. */
-    box_map_anonymous(&box, 0, PAGE, RW);
-    box_store(&box, 0, 3);
-    assert_int_equal(box_load(&box, 0), 3);
+    assert_ptr_equal(polder_mmap(NULL, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0, box.fd), MAP_FAILED);
+    assert_int_equal(errno, EPERM);
+    box_map_anonymous(&box, PAGE, PAGE, RW);
+    box_store(&box, PAGE, 3);
+    assert_int_equal(box_load(&box, PAGE), 3);
     box_map_anonymous(&box, 0x7fffffffe000, PAGE, RW);
     box_store(&box, 0x7fffffffeff8, 4);
     assert_int_equal(box_load(&box, 0x7fffffffeff8), 4);

@@ -13,8 +13,6 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
-#pragma weak cmd_trace
-#pragma weak cmd_info
 static const struct command commands[] = {
     {"run", cmd_run},
     {"trace", cmd_trace},
@@ -30,7 +28,7 @@ struct main_options {
 static const struct command *find(const char *name)
 {
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-        if (commands[i].run && strcmp(commands[i].name, name) == 0)
+        if (strcmp(commands[i].name, name) == 0)
             return &commands[i];
     return NULL;
 }

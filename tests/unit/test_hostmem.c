@@ -18,6 +18,12 @@
 
 #define PAGE 4096ul
 
+#ifdef __SANITIZE_ADDRESS__
+#define ADDRESS_SANITIZER 1
+#else
+#define ADDRESS_SANITIZER 0
+#endif
+
 /* In a child of its own, where CMocka must not come. */
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
@@ -267,11 +273,9 @@ static void check_little_address_space(void)
 static void little_address_space(void **state)
 {
     (void)state;
-#ifdef __SANITIZE_ADDRESS__
-    skip(); /* its shadow is far over every limit */
-#else
+    if (ADDRESS_SANITIZER)
+        skip(); /* its shadow is far over every limit */
     in_child(check_little_address_space);
-#endif
 }
 
 int main(void)

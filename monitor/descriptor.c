@@ -76,7 +76,7 @@ static int watch(struct descriptor *d)
             return -errno;
         descriptors.epoll = high(fd) + 1;
     }
-    struct epoll_event event = {.events = EPOLLHUP, .data.ptr = d};
+    struct epoll_event event = {.events = EPOLLERR, .data.ptr = d}; /* what a writing end without readers gets */
     return epoll_ctl(descriptors.epoll - 1, EPOLL_CTL_ADD, d->peer, &event) ? -errno : 0;
 }
 
@@ -88,8 +88,8 @@ static int add(struct mm *mm, const int ends[2])
         record_free(d, sizeof *d);
         return -ENOMEM;
     }
-    int error = fstat(ends[1], &st) ? -errno : 0;
-    *d = (struct descriptor){.device = st.st_dev, .inode = st.st_ino, .peer = ends[0], .mm = mm};
+    int error = syscall(SYS_fstat, ends[0], &st) ? -errno : 0;
+    *d = (struct descriptor){.device = st.st_dev, .inode = st.st_ino, .peer = ends[1], .mm = mm};
     if (!error)
         error = watch(d);
     if (error) {
@@ -107,20 +107,8 @@ int descriptor_new(struct mm *mm)
     int ends[2];
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
         return -errno;
-    /* The lower number is the caller's. */
-    if (ends[1] > ends[0]) {
-        int moved = high(ends[0]);
-        if (moved != ends[0]) {
-            int low = fcntl(ends[1], F_DUPFD_CLOEXEC, ends[0] < ends[1] ? ends[0] : ends[1]);
-            if (low >= 0 && low < ends[1]) {
-                close(ends[1]);
-                ends[1] = low;
-            } else if (low >= 0) {
-                close(low);
-            }
-        }
-        ends[0] = moved;
-    }
+    /* The lower number is the caller's: that of the reading end. */
+    ends[1] = high(ends[1]);
     pthread_mutex_lock(&locks.descriptors);
     int error = add(mm, ends);
     pthread_mutex_unlock(&locks.descriptors);
@@ -129,7 +117,7 @@ int descriptor_new(struct mm *mm)
         close(ends[1]);
         return error;
     }
-    return ends[1];
+    return ends[0];
 }
 
 int descriptor_find(int fd, struct mm **mm)

@@ -47,7 +47,8 @@ int hostmem_init(void)
         hostmem.tables = (struct hostmem_area){aligned, size / 16};
         hostmem.records = (struct hostmem_area){aligned + size / 16, size / 16};
         hostmem.frames = (struct hostmem_area){aligned + size / 8, size * 3 / 8};
-        hostmem.files = (struct hostmem_area){aligned + size / 2, size / 2};
+        hostmem.files = (struct hostmem_area){aligned + size / 2, size / 2 - WINDOW_SIZE};
+        hostmem.runs = (struct hostmem_area){aligned + size - WINDOW_SIZE, WINDOW_SIZE};
         hostmem.all = (struct hostmem_area){aligned, size};
         return 0;
     }

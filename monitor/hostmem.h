@@ -19,7 +19,7 @@ struct hostmem_area {
 };
 
 struct hostmem {
-    struct hostmem_area all, tables, frames, files, records;
+    struct hostmem_area all, tables, frames, files, records, runs;
 } PRIVATE_TYPE;
 
 extern struct hostmem hostmem;

@@ -341,14 +341,14 @@ static int set_up(struct kvm_vcpu *vcpu, const struct kvm_ring0 *ring0)
     return error < 0 ? error : 0;
 }
 
-int kvm_vcpu_create(struct kvm_vcpu *vcpu, uint32_t id, const struct kvm_ring0 *ring0)
+int kvm_vcpu_create(struct kvm_vcpu *vcpu, uint32_t id, const struct kvm_ring0 *ring0, void *run_at)
 {
     *vcpu = (struct kvm_vcpu){.fd = -1, .id = id};
     int fd = call_number(kvm.fd, KVM_CREATE_VCPU, id);
     if (fd < 0)
         return fd;
     vcpu->fd = move_up(fd);
-    vcpu->run = mmap(NULL, kvm.run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+    vcpu->run = mmap(run_at, kvm.run_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, vcpu->fd, 0);
     if (vcpu->run == MAP_FAILED) {
         vcpu->run = NULL;
         int error = -errno;
@@ -364,7 +364,7 @@ int kvm_vcpu_create(struct kvm_vcpu *vcpu, uint32_t id, const struct kvm_ring0 *
 void kvm_vcpu_destroy(struct kvm_vcpu *vcpu)
 {
     if (vcpu->run)
-        munmap(vcpu->run, kvm.run_size);
+        mmap(vcpu->run, kvm.run_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     if (vcpu->fd >= 0)
         close(vcpu->fd);
     vcpu->run = NULL;

@@ -45,7 +45,9 @@ struct kvm_ring0 {
     uint16_t gdt_limit;
 };
 
-int kvm_vcpu_create(struct kvm_vcpu *vcpu, uint32_t id, const struct kvm_ring0 *ring0);
+/* run_at: where in the reservation kvm_run is mapped, kvm.run_size bytes. At an address of the kernel's choice, it
+ * could come to lie where a sandbox of "/proc/self/mm" has had memory, and a host call under way still writes. */
+int kvm_vcpu_create(struct kvm_vcpu *vcpu, uint32_t id, const struct kvm_ring0 *ring0, void *run_at);
 void kvm_vcpu_destroy(struct kvm_vcpu *vcpu);
 
 /* KVM_RUN (4.10): 0, or -EINTR, -EFAULT, ... */

@@ -10,7 +10,6 @@
  */
 #include "hostmem.h"
 #include "mm.h"
-#include "vcpu.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -57,11 +56,6 @@ bool mm_is_self(const struct mm *mm)
     return mm->self;
 }
 
-static bool is_kvm_run(uint64_t address, uint64_t length)
-{
-    return vcpus_overlap(address, length);
-}
-
 static bool user_range_locked(struct mm *mm, uint64_t address, uint64_t length)
 {
     uint64_t end = address + length;
@@ -69,7 +63,7 @@ static bool user_range_locked(struct mm *mm, uint64_t address, uint64_t length)
         return true;
     if (end < address || end > USER_END)
         return false;
-    if (hostmem_overlaps(address, length) || is_kvm_run(address, length))
+    if (hostmem_overlaps(address, length))
         return false;
     for (struct region *r = region_at_or_after(&mm->regions, address); r && r->start < end; r = region_next(r)) {
         if (r->kind == REGION_HIDDEN)
@@ -201,7 +195,7 @@ enum mm_fault mm_self_fault(struct mm *mm, uint64_t address, uint64_t error)
     if (address < PAGE_SIZE) /* not even if the host has memory there: see MSR_CSTAR */
         return MM_NOT_MAPPED;
     /* What is privileged is mapped all the same, if it is: it has a page, with U/S clear as it were. */
-    if (hostmem_overlaps(address, 1) || is_kvm_run(address, 1) || (r && r->kind == REGION_HIDDEN))
+    if (hostmem_overlaps(address, 1) || (r && r->kind == REGION_HIDDEN))
         return observe(address, &observed) ? MM_DENIED : MM_NOT_MAPPED;
     if (!r || (r->kind == REGION_OBSERVED && !allowed(r, error))) {
         /* Not known, or perhaps no longer so. */
@@ -248,18 +242,12 @@ static void record(struct mm *mm, uint64_t start, uint64_t end, int prot)
     regions_add(&mm->regions, &model);
 }
 
-/* True if the host would take away or change memory of the library's. */
-static bool ours(uint64_t start, uint64_t length)
-{
-    return hostmem_overlaps(start, length) || is_kvm_run(start, length);
-}
-
 int mm_self_map(struct mm_change *change, uint64_t start, uint64_t length, int prot, int flags, int fd, uint64_t offset,
     uint64_t *result)
 {
     struct mm *mm = change->mm;
     uint64_t size = page_up(length);
-    if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && size && ours(start, size))
+    if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && size && hostmem_overlaps(start, size))
         return flags & MAP_FIXED_NOREPLACE ? -EEXIST : -ENOMEM;
     /* Asked for now: after the host's call nothing may fail. */
     if (!regions_reserve(&mm->regions, 4) || !edits_reserve(&mm->edits, pagetable_edits(start, start + size)))
@@ -281,7 +269,7 @@ int mm_self_unmap(struct mm_change *change, uint64_t start, uint64_t length)
 {
     if (length == 0 || (start & ~PAGE_MASK) || length > USER_END || start > USER_END - page_up(length))
         return -EINVAL;
-    if (ours(start, page_up(length)))
+    if (hostmem_overlaps(start, page_up(length)))
         return -EINVAL;
     struct region *r = region_find(&change->mm->regions, start);
     bool hidden = r && r->kind == REGION_HIDDEN && r->end >= start + page_up(length);
@@ -309,7 +297,7 @@ int mm_self_protect(struct mm_change *change, uint64_t start, uint64_t length, i
             record(mm, start, end, prot);
         return error;
     }
-    if (ours(start, end - start))
+    if (hostmem_overlaps(start, end - start))
         return -ENOMEM;
     if (!regions_reserve(&mm->regions, 4) || !edits_reserve(&mm->edits, pagetable_edits(start, end)))
         return -ENOMEM;

@@ -150,8 +150,8 @@ static bool trapped(struct run *run, struct trap *trap, int *failure)
         return true;
     }
     /*
-     * A fault of ring 3 that is not a user access: the CPU itself looked something up. It does so in the stub's tables only,
-     * which are there; QEMU's TCG also pops a far return's frame that way, and SMAP forbids it.
+     * A fault of ring 3 that is not a user access: the CPU itself looked something up. It does so in the stub's tables
+     * only, which are there; QEMU's TCG also pops a far return's frame that way, and SMAP forbids it.
      */
     if (trap->vector == VECTOR_PF && !(trap->error_code & PF_USER))
         return report(run, POLDER_PAGE_FAULT, VECTOR_PF, trap->error_code, trap->cr2);

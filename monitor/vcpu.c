@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define MAX_VCPUS 255 /* what an 8-bit APIC number addresses, which the NMI is sent by */
+#define RUN_STRIDE (128u << 10) /* more than any kvm_run and its rings */
+#define MAX_VCPUS 255           /* what an 8-bit APIC number addresses, which the NMI is sent by */
 
 static PRIVATE_STATE struct {
     struct vcpu *all[MAX_VCPUS];
@@ -111,6 +112,8 @@ static void thread_ends(void *number)
 static int create(struct vcpu *v, uint32_t id)
 {
     const struct stub_header *stub = stub_header();
+    if (kvm.run_size > RUN_STRIDE)
+        return -ENOSYS;
     int error = v->area ? 0 : make_area(v, id);
     if (error)
         return error;
@@ -122,7 +125,7 @@ static int create(struct vcpu *v, uint32_t id)
         .tss_base = v->area_gva + AREA_DATA + DATA_TSS,
         .lstar = v->area_gva + (kvm.native_ring0 ? stub->native_syscall : stub->sync_syscall),
         .rip = v->area_gva + stub->native_resume};
-    error = kvm_vcpu_create(&v->kvm, id, &ring0);
+    error = kvm_vcpu_create(&v->kvm, id, &ring0, hostmem.runs.base + id * RUN_STRIDE);
     if (error)
         return error;
     error = kvm_get_sregs(&v->kvm, &v->ring0);
@@ -217,17 +220,6 @@ void vcpu_put(struct vcpu *v)
 uint32_t vcpus_count(void)
 {
     return vcpus.count;
-}
-
-bool vcpus_overlap(uint64_t address, uint64_t length)
-{
-    uint32_t count = __atomic_load_n(&vcpus.count, __ATOMIC_ACQUIRE);
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t run = (uint64_t)vcpus.all[i]->kvm.run;
-        if (run && address < run + kvm.run_size && address + length > run)
-            return true;
-    }
-    return false;
 }
 
 void vcpus_forget(void)

@@ -92,8 +92,6 @@ enum vcpu_exit vcpu_enter(struct vcpu *vcpu, struct mm *mm, struct user_regs_str
     const volatile uint32_t *kicked);
 bool vcpu_edits_done(const struct vcpu *vcpu);
 
-/* True if a kvm_run mapping overlaps the range. */
-bool vcpus_overlap(uint64_t address, uint64_t length);
 /* mm_change: who is inside is sent out, and waited for. */
 void vcpu_force_out(struct mm_change *change);
 void vcpu_wait_out(struct mm_change *change);

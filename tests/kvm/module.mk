@@ -3,7 +3,7 @@
 
 KVM_TEST_NAMES := errors maps faults copy threads signals fpu self fork apply allocator random
 KVM_TEST_PROGRAMS := $(KVM_TEST_NAMES:%=$(B)/tests/kvm/%)
-KVM_TESTS := $(KVM_TEST_PROGRAMS) $(B)/tests/kvm/bypass
+KVM_TESTS := $(KVM_TEST_PROGRAMS) $(B)/tests/kvm/bypass $(B)/tests/kvm/info
 KVM_TEST_SHARED := $(B)/tests/kvm/sandbox.o $(B)/tests/kvm/snippets.o
 
 $(B)/tests/kvm/snippets.o: tests/kvm/snippets.S
@@ -19,6 +19,9 @@ $(B)/tests/kvm/mm-bypass.o: monitor/mm.c
 $(B)/tests/kvm/threads-bypass: $(B)/tests/kvm/test_threads.o $(KVM_TEST_SHARED) $(B)/tests/kvm/mm-bypass.o $(B)/libpolder.a
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ -o $@ -lcmocka -pthread
 $(B)/tests/kvm/bypass: tests/kvm/bypass.sh $(B)/tests/kvm/threads-bypass $(B)/polder
+	install $< $@
+$(B)/tests/kvm/info: tests/kvm/info.sh $(B)/polder
+	@mkdir -p $(@D)
 	install $< $@
 .SECONDARY: $(KVM_TEST_NAMES:%=$(B)/tests/kvm/test_%.o) $(KVM_TEST_SHARED)
 

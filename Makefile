@@ -18,8 +18,8 @@ CFLAGS_ALL = -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE -Iinclude -Imonitor -I$(B) 
 
 # libpolder is everything in monitor/ (its name is its reason to change) but what belongs to the program alone;
 # the program is monitor/main.c, monitor/cmd_*.c and the Linux personality.
-LIB_SRC := $(filter-out monitor/main.c monitor/cmd_%.c,$(wildcard monitor/*.c)) $(wildcard monitor/proceed/*.c)
-PROG_SRC := $(wildcard monitor/main.c monitor/cmd_*.c monitor/linux/*.c)
+LIB_SRC := $(filter-out monitor/main.c monitor/cmd_%.c monitor/kvm_probe.c,$(wildcard monitor/*.c)) $(wildcard monitor/proceed/*.c)
+PROG_SRC := $(wildcard monitor/main.c monitor/cmd_*.c monitor/kvm_probe.c monitor/linux/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(B)/monitor/stub_image.o
 PIC_OBJ := $(LIB_OBJ:%.o=%.pic.o)
 PROG_OBJ := $(PROG_SRC:%.c=$(B)/%.o)

@@ -45,8 +45,10 @@ bool edits_reserve(struct edits *edits, size_t n)
         capacity *= 2;
     if (capacity == edits->capacity)
         return true;
+    if (capacity > UINT32_MAX)
+        return false;
     struct edits grown = {.capacity = (uint32_t)capacity, .slots = record_alloc(capacity * sizeof(struct edit))};
-    if (!grown.slots || capacity > UINT32_MAX)
+    if (!grown.slots)
         return false;
     for (uint32_t i = 0; i < edits->capacity; i++) {
         if (edits->slots[i].entry)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kvm: the only file with KVM ioctls. One VM per process, one kvm_vcpu per thread that runs sandboxes. Functions return
- * 0 or -errno. Section numbers are those of the kernel's "KVM API documentation".
+ * kvm: the library's only file with KVM ioctls. One VM per process, one kvm_vcpu per thread that runs sandboxes.
+ * Functions return 0 or -errno. Section numbers are those of the kernel's "KVM API documentation".
  */
 #ifndef MONITOR_KVM_H
 #define MONITOR_KVM_H

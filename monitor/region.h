@@ -59,7 +59,8 @@ void regions_remove(struct regions *regions, uint64_t start, uint64_t end);
 void regions_add(struct regions *regions, const struct region *model);
 /* Joins neighbours that continue each other around [start, end). */
 void regions_join(struct regions *regions, uint64_t start, uint64_t end);
-/* The highest free range of this size that ends at or below `below`; 0 if there is none. */
+/* A free range of this size that ends at or below `below`, from the top as far as the last search has not moved on; 0
+ * if there is none. */
 uint64_t regions_gap(struct regions *regions, uint64_t size, uint64_t below, uint64_t above);
 /* True if [start, end) has no hole. */
 bool regions_cover(struct regions *regions, uint64_t start, uint64_t end);

@@ -194,7 +194,7 @@ static void deliver_signals(const struct vcpu *v)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-static void regs_from_kvm(const struct kvm_regs *r, const struct kvm_sregs *s, struct user_regs_struct *regs)
+void regs_from_kvm(const struct kvm_regs *r, const struct kvm_sregs *s, struct user_regs_struct *regs)
 {
     regs->rax = r->rax;
     regs->rbx = r->rbx;

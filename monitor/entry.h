@@ -50,6 +50,8 @@ static inline bool is_compat_syscall(const struct trap_frame *frame, uint64_t ve
 }
 
 void compat_syscall_regs(const struct trap_frame *frame, struct user_regs_struct *regs, struct trap *trap);
+/* As KVM has them; in the stub, rip, eflags, cs and ss are then the stub's. */
+void regs_from_kvm(const struct kvm_regs *r, const struct kvm_sregs *s, struct user_regs_struct *regs);
 void frame_to_regs(const struct trap_frame *frame, struct user_regs_struct *regs);
 void write_iret_frame(struct vcpu *v, const struct user_regs_struct *regs);
 

@@ -65,26 +65,9 @@ static void load(struct vcpu *v, const struct user_regs_struct *regs, enum entry
 
 static void take_registers(struct vcpu *v, struct user_regs_struct *regs)
 {
-    const struct kvm_regs *r = &v->kvm.run->s.regs.regs;
-    const struct kvm_sregs *s = &v->kvm.run->s.regs.sregs;
-    regs->rax = r->rax;
-    regs->rbx = r->rbx;
-    regs->rcx = r->rcx;
-    regs->rdx = r->rdx;
-    regs->rsi = r->rsi;
-    regs->rdi = r->rdi;
-    regs->rbp = r->rbp;
-    regs->rsp = r->rsp;
-    regs->r8 = r->r8;
-    regs->r9 = r->r9;
-    regs->r10 = r->r10;
-    regs->r11 = r->r11;
-    regs->r12 = r->r12;
-    regs->r13 = r->r13;
-    regs->r14 = r->r14;
-    regs->r15 = r->r15;
-    regs->fs_base = v->fs_base = s->fs.base;
-    regs->gs_base = v->gs_base = s->gs.base;
+    regs_from_kvm(&v->kvm.run->s.regs.regs, &v->kvm.run->s.regs.sregs, regs);
+    v->fs_base = regs->fs_base;
+    v->gs_base = regs->gs_base;
 }
 
 static bool has_error_code(unsigned vector)

@@ -36,6 +36,7 @@ struct file {
 static PRIVATE_STATE struct {
     struct file *by_identity[HASH];
     struct file *hints[HINTS];               /* by descriptor number: a guess, checked at every use */
+    bool no_query;                           /* F_DUPFD_QUERY is not known here */
     uint64_t used;                           /* of hostmem.files */
     struct free_space *nodes[CHUNK_CLASSES]; /* address space given back */
 } PRIVATE_TYPE files;
@@ -173,8 +174,11 @@ int file_get(int fd, struct file **result, bool *writable)
         return -EBADF;
     int error = 0;
     pthread_mutex_lock(&locks.files);
-    struct file *hint = files.hints[fd % HINTS];
-    if (hint && fcntl(fd, F_DUPFD_QUERY, hint->fd) == 1) {
+    struct file *hint = files.no_query ? NULL : files.hints[fd % HINTS];
+    int same = hint ? fcntl(fd, F_DUPFD_QUERY, hint->fd) : 0;
+    if (same < 0 && errno == EINVAL)
+        files.no_query = true; /* an older kernel */
+    if (same == 1) {
         hint->references++;
         *result = hint;
         *writable = hint->writable;

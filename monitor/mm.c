@@ -145,6 +145,7 @@ void mm_begin(struct mm *mm, struct mm_change *change)
     change->mm = mm;
     change->changed = false;
     change->tables = (struct table_list){0};
+    change->file = NULL;
     change->frames = NULL;
     change->chunks = NULL;
     change->frame_count = change->frame_capacity = 0;
@@ -174,6 +175,8 @@ void mm_finish(struct mm_change *change)
         frame_drop(change->frames[i]);
     for (uint32_t i = 0; i < change->chunk_count; i++)
         chunk_drop(change->chunks[i]);
+    if (change->file)
+        file_drop(change->file);
     record_free(change->frames, change->frame_capacity * sizeof *change->frames);
     record_free(change->chunks, change->chunk_capacity * sizeof *change->chunks);
 }
@@ -544,6 +547,18 @@ static int map_checked(
     return 0;
 }
 
+/* The file of a descriptor, held by the change. */
+static int change_file(struct mm_change *change, int fd)
+{
+    if (change->file && change->file_fd == fd)
+        return 0;
+    if (change->file)
+        file_drop(change->file);
+    change->file = NULL;
+    change->file_fd = fd;
+    return file_get(fd, &change->file, &change->file_writable);
+}
+
 int mm_map(struct mm_change *change, uint64_t start, uint64_t length, int prot, int flags, int fd, uint64_t offset,
     uint64_t *result)
 {
@@ -558,26 +573,29 @@ int mm_map(struct mm_change *change, uint64_t start, uint64_t length, int prot, 
         .offset = offset,
         .file_writable = true};
     if (!(flags & MAP_ANONYMOUS)) {
-        error = file_get(fd, &model.file, &model.file_writable);
+        error = change_file(change, fd);
         if (error == -ENODEV && file_is_zero_device(fd))
             flags |= MAP_ANONYMOUS;
+        else if (error)
+            return error;
     }
     if (!(flags & MAP_ANONYMOUS)) {
-        if (!error && shared && (prot & PROT_WRITE) && !model.file_writable)
-            error = file_is_sealed(model.file) ? -EPERM : -EACCES;
-    } else if (shared) {
-        model.offset = 0;
-        model.file_writable = true;
-        error = file_new_anonymous(length, &model.file);
-    } else {
-        model.kind = REGION_ANONYMOUS;
-        model.offset = 0;
-        error = 0;
+        model.file = change->file;
+        model.file_writable = change->file_writable;
+        if (shared && (prot & PROT_WRITE) && !model.file_writable)
+            return file_is_sealed(model.file) ? -EPERM : -EACCES;
+        return map_checked(change, &model, start, length, flags, result);
     }
-    if (!error)
-        error = map_checked(change, &model, start, length, flags, result);
-    if (model.file)
-        file_drop(model.file);
+    model.offset = 0;
+    if (!shared) {
+        model.kind = REGION_ANONYMOUS;
+        return map_checked(change, &model, start, length, flags, result);
+    }
+    error = file_new_anonymous(length, &model.file);
+    if (error)
+        return error;
+    error = map_checked(change, &model, start, length, flags, result);
+    file_drop(model.file);
     return error;
 }
 

@@ -66,6 +66,9 @@ struct mm_change {
     uint32_t frame_count, frame_capacity;
     struct chunk **chunks; /* whole ones, likewise */
     uint32_t chunk_count, chunk_capacity;
+    struct file *file; /* of file_fd, held: one identity check per descriptor and call, however many operations */
+    int file_fd;
+    bool file_writable;
     uint32_t inside_count;
     struct {
         struct vcpu *vcpu;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -61,11 +62,51 @@ static int copy_pages(struct mm *mm, pid_t pid, uint64_t start, uint64_t end)
     return 0;
 }
 
-static int add_mapping(struct mm *mm, pid_t pid, const char *line)
+/* Linux 6.7: which pages of a range have memory (Documentation/admin-guide/mm/pagemap.rst). Debian 12's headers lack
+ * it. */
+struct scan {
+    uint64_t size, flags, start, end, walk_end, regions, region_count, max_pages;
+    uint64_t inverted, all_of, any_of, wanted;
+};
+struct scanned {
+    uint64_t start, end, categories;
+};
+#define SCAN _IOWR('f', 16, struct scan)
+#define SCAN_PRESENT (1u << 3)
+#define SCAN_SWAPPED (1u << 4)
+#define SCAN_REGIONS 64
+
+/* Anonymous memory: what was never touched is skipped, for it may be terabytes. */
+static int copy_touched(struct mm *mm, pid_t pid, int pagemap, uint64_t start, uint64_t end)
 {
-    uint64_t start, end;
+    struct scanned regions[SCAN_REGIONS];
+    while (start < end) {
+        struct scan scan = {.size = sizeof scan,
+            .start = start,
+            .end = end,
+            .regions = (uint64_t)regions,
+            .region_count = SCAN_REGIONS,
+            .any_of = SCAN_PRESENT | SCAN_SWAPPED,
+            .wanted = SCAN_PRESENT | SCAN_SWAPPED};
+        long n = ioctl(pagemap, SCAN, &scan);
+        if (n < 0)
+            return copy_pages(mm, pid, start, end); /* an older kernel: look at all of it */
+        for (long i = 0; i < n; i++) {
+            int error = copy_pages(mm, pid, regions[i].start, regions[i].end);
+            if (error)
+                return error;
+        }
+        start = scan.walk_end > start ? scan.walk_end : end;
+    }
+    return 0;
+}
+
+static int add_mapping(struct mm *mm, pid_t pid, int pagemap, const char *line)
+{
+    uint64_t start, end, inode;
     char prot[5];
-    if (sscanf(line, "%lx-%lx %4s", &start, &end, prot) != 3 || start >= end || end > USER_END || start < PAGE_SIZE)
+    if (sscanf(line, "%lx-%lx %4s %*s %*s %lu", &start, &end, prot, &inode) != 4 || start >= end || end > USER_END ||
+        start < PAGE_SIZE)
         return 0; /* the vsyscall page is in the upper half; nothing may be at 0 (MSR_CSTAR) */
     struct region model = {.start = start, .end = end, .kind = REGION_ANONYMOUS, .file_writable = true};
     model.prot |= prot[0] == 'r' ? PROT_READ : 0;
@@ -74,7 +115,9 @@ static int add_mapping(struct mm *mm, pid_t pid, const char *line)
     if (!regions_reserve(&mm->regions, 1))
         return -ENOMEM;
     regions_add(&mm->regions, &model);
-    return model.prot ? copy_pages(mm, pid, start, end) : 0;
+    if (!model.prot)
+        return 0;
+    return inode ? copy_pages(mm, pid, start, end) : copy_touched(mm, pid, pagemap, start, end);
 }
 
 int mm_snapshot(pid_t pid, struct mm **result)
@@ -85,6 +128,8 @@ int mm_snapshot(pid_t pid, struct mm **result)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? -ENOENT : -errno;
+    snprintf(path, sizeof path, "/proc/%d/pagemap", pid);
+    int pagemap = open(path, O_RDONLY | O_CLOEXEC); /* without it, everything is looked at */
     int error = mm_new(&mm);
     size_t kept = 0;
     bool any = false;
@@ -93,12 +138,14 @@ int mm_snapshot(pid_t pid, struct mm **result)
         for (char *newline; !error && (newline = memchr(at, '\n', (size_t)(end - at))); at = newline + 1) {
             *newline = 0;
             any = true;
-            error = add_mapping(mm, pid, at);
+            error = add_mapping(mm, pid, pagemap, at);
         }
         kept = (size_t)(end - at) < sizeof line - 1 ? (size_t)(end - at) : 0;
         memmove(line, at, kept);
     }
     close(fd);
+    if (pagemap >= 0)
+        close(pagemap);
     if (!error && !any) { /* a process without memory, or one whose maps may not be read */
         mm_drop(mm);
         return -EACCES;

@@ -264,7 +264,7 @@ static int claim_context(struct polder_params *p, struct context **ctx)
         return -ENOMEM;
     if ((*ctx)->epoch != state_epoch())
         return -ESTALE;
-    return pthread_mutex_trylock(&(*ctx)->lock) ? -EBUSY : 0;
+    return __atomic_exchange_n(&(*ctx)->running, true, __ATOMIC_ACQUIRE) ? -EBUSY : 0;
 }
 
 static int run_claimed(struct run *run, struct context *ctx)
@@ -309,7 +309,7 @@ int sandbox_run(struct mm *mm, struct polder_params *params)
         run.deadline = params->deadline_ns > UINT64_MAX - time ? UINT64_MAX : time + params->deadline_ns;
     }
     error = run_claimed(&run, ctx);
-    pthread_mutex_unlock(&ctx->lock);
+    __atomic_store_n(&ctx->running, false, __ATOMIC_RELEASE);
     return error;
 }
 

@@ -6,10 +6,7 @@
 extern char __start_polder_state[] __attribute__((visibility("hidden")));
 extern char __stop_polder_state[] __attribute__((visibility("hidden")));
 
-/* The kernel zeroes this page in a fork()ed child (MADV_WIPEONFORK): noticing costs no getpid() per call. */
-static PRIVATE_STATE struct {
-    uint64_t epoch;
-} PRIVATE_TYPE wiped;
+PRIVATE_STATE struct state_wiped state_wiped;
 
 static PRIVATE_STATE struct {
     uint64_t last_epoch;
@@ -49,21 +46,18 @@ bool state_overlaps(uint64_t address, uint64_t length)
     return address < (uint64_t)__stop_polder_state && address + length > (uint64_t)__start_polder_state;
 }
 
-uint64_t state_epoch(void)
+uint64_t state_new_epoch(void)
 {
-    uint64_t epoch = __atomic_load_n(&wiped.epoch, __ATOMIC_ACQUIRE);
-    if (__builtin_expect(epoch != 0, 1))
-        return epoch;
     pthread_mutex_lock(&locks.epochs);
-    if (!wiped.epoch) {
+    if (!state_wiped.epoch) {
         /* Anonymous memory only can be wiped: the page of the data section is replaced by such a one. */
-        mmap(&wiped, sizeof wiped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-        madvise(&wiped, sizeof wiped, MADV_WIPEONFORK);
+        mmap(&state_wiped, sizeof state_wiped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        madvise(&state_wiped, sizeof state_wiped, MADV_WIPEONFORK);
         if (!epochs.last_epoch)
             pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-        __atomic_store_n(&wiped.epoch, ++epochs.last_epoch, __ATOMIC_RELEASE);
+        __atomic_store_n(&state_wiped.epoch, ++epochs.last_epoch, __ATOMIC_RELEASE);
     }
-    epoch = wiped.epoch;
+    uint64_t epoch = state_wiped.epoch;
     pthread_mutex_unlock(&locks.epochs);
     return epoch;
 }

@@ -26,8 +26,18 @@ extern struct locks {
 /* True if a byte of the range is in the library's static data. */
 bool state_overlaps(uint64_t address, uint64_t length);
 
+/* The kernel zeroes this page in a fork()ed child (MADV_WIPEONFORK): noticing costs no getpid() per call. */
+extern struct state_wiped {
+    uint64_t epoch;
+} PRIVATE_TYPE state_wiped;
+uint64_t state_new_epoch(void);
+
 /* A number that differs between a process and its fork()ed child, and from 0: what was made under another epoch belongs
  * to another process. One load when nothing has happened. */
-uint64_t state_epoch(void);
+static inline uint64_t state_epoch(void)
+{
+    uint64_t epoch = __atomic_load_n(&state_wiped.epoch, __ATOMIC_ACQUIRE);
+    return __builtin_expect(epoch != 0, 1) ? epoch : state_new_epoch();
+}
 
 #endif

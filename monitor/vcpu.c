@@ -243,10 +243,8 @@ void vcpus_forget(void)
 struct context *context_new(void)
 {
     struct context *ctx = record_alloc(sizeof *ctx);
-    if (ctx) {
-        pthread_mutex_init(&ctx->lock, NULL);
+    if (ctx)
         ctx->epoch = state_epoch();
-    }
     return ctx;
 }
 
@@ -311,7 +309,6 @@ void context_free(struct context *ctx)
         pthread_mutex_unlock(&home->lock);
     }
     record_free(ctx->xsave, kvm.xsave_size);
-    pthread_mutex_destroy(&ctx->lock);
     record_free(ctx, sizeof *ctx);
 }
 

@@ -14,7 +14,7 @@
 
 /* The state of a sandboxed context that is not in polder_params: it may live in a vCPU while its params rest. */
 struct context {
-    pthread_mutex_t lock;
+    bool running;      /* a thread is in a run with it */
     struct vcpu *home; /* the vCPU that holds its FPU state now; NULL: it is in xsave */
     void *xsave;       /* a record of kvm.xsave_size bytes; NULL: never used, the reset state */
     bool has_state;    /* xsave is valid */

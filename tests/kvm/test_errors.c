@@ -20,7 +20,8 @@ struct pair {
 static void pair_open(struct pair *pair)
 {
     box_open(&pair->box);
-    box_syscall(&pair->box, sn_syscall, 0, 0); /* what the library maps of its own is there before the arena is chosen */
+    box_syscall(
+        &pair->box, sn_syscall, 0, 0); /* what the library maps of its own is there before the arena is chosen */
     pair->arena = mmap(NULL, ARENA_PAGES * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     assert_ptr_not_equal(pair->arena, MAP_FAILED);
     assert_int_equal(munmap(pair->arena, ARENA_PAGES * PAGE), 0);

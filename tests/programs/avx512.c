@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * zmm and mask registers hold their values over system calls, page faults and signals. Ends with 77, a skipped test, where
- * the processor has no AVX-512.
+ * zmm and mask registers hold their values over system calls, page faults and signals. Ends with 77, a skipped test,
+ * where the processor has no AVX-512.
  */
 #include <signal.h>
 #include <stdint.h>
@@ -18,7 +18,8 @@ __attribute__((target("avx512f"))) static void handler(int signal)
 {
     (void)signal;
     alarms++;
-    __asm__ volatile("vpternlogd $0xff, %%zmm5, %%zmm5, %%zmm5; vpternlogd $0xff, %%zmm30, %%zmm30, %%zmm30; kxnorw %%k3, %%k3, %%k3" ::
+    __asm__ volatile("vpternlogd $0xff, %%zmm5, %%zmm5, %%zmm5; vpternlogd $0xff, %%zmm30, %%zmm30, %%zmm30; kxnorw "
+                     "%%k3, %%k3, %%k3" ::
                          : "xmm5", "k3");
 }
 
@@ -34,15 +35,15 @@ __attribute__((target("avx512f"))) static int rounds(int count, char *fresh)
         uint32_t mask = 0x5a5a ^ (round & 0xff), mask_out;
         long result;
         /* The page is touched for the first time between loading and storing; then getppid and, at times, SIGALRM. */
-        __asm__ volatile("vmovdqu64 (%[in]), %%zmm5; vmovdqu64 64(%[in]), %%zmm30; kmovw %[mask], %%k3\n"
-                         "movb $1, (%[fresh])\n"
-                         "mov %[nr], %%eax; syscall\n"
-                         "mov $20000, %%ecx; 1: dec %%ecx; jnz 1b\n"
-                         "vmovdqu64 %%zmm5, (%[out]); vmovdqu64 %%zmm30, 64(%[out]); kmovw %%k3, %[mask_out]"
-                         : "=&a"(result), [mask_out] "=&r"(mask_out)
-                         : [in] "r"(in), [out] "r"(out), [mask] "r"(mask), [fresh] "r"(fresh + 4096L * round),
-                         [nr] "i"(SYS_getppid)
-                         : "rcx", "r11", "xmm5", "xmm30", "k3", "memory", "cc");
+        __asm__ volatile(
+            "vmovdqu64 (%[in]), %%zmm5; vmovdqu64 64(%[in]), %%zmm30; kmovw %[mask], %%k3\n"
+            "movb $1, (%[fresh])\n"
+            "mov %[nr], %%eax; syscall\n"
+            "mov $20000, %%ecx; 1: dec %%ecx; jnz 1b\n"
+            "vmovdqu64 %%zmm5, (%[out]); vmovdqu64 %%zmm30, 64(%[out]); kmovw %%k3, %[mask_out]"
+            : "=&a"(result), [mask_out] "=&r"(mask_out)
+            : [in] "r"(in), [out] "r"(out), [mask] "r"(mask), [fresh] "r"(fresh + 4096L * round), [nr] "i"(SYS_getppid)
+            : "rcx", "r11", "xmm5", "xmm30", "k3", "memory", "cc");
         wrong += memcmp(in, out, 128) != 0 || mask != mask_out;
     }
     return wrong;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* execve replaces the program inside the sandbox: what is kept is kept, what is reset is reset, a failure changes nothing. */
+/* execve replaces the program inside the sandbox: what is kept is kept, what is reset is reset, a failure changes
+ * nothing. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

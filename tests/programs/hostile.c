@@ -47,8 +47,7 @@ int main(int argc, char **argv)
         while (load[1].p_type == PT_LOAD)
             load++;
         size = (ssize_t)(load->p_offset + load->p_filesz / 2);
-    }
-    else if (!strcmp(kind, "machine"))
+    } else if (!strcmp(kind, "machine"))
         header->e_machine = EM_AARCH64;
     else if (!strcmp(kind, "class"))
         header->e_ident[EI_CLASS] = ELFCLASS32;

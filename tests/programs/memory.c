@@ -47,7 +47,8 @@ static const char *call(void *code)
         ((void (*)(void))(uintptr_t)code)();
         return "fine";
     }
-    snprintf(text, sizeof(text), "signal %d code %d %s", signal, seen.si_code, seen.si_addr == code ? "there" : "elsewhere");
+    snprintf(
+        text, sizeof(text), "signal %d code %d %s", signal, seen.si_code, seen.si_addr == code ? "there" : "elsewhere");
     return text;
 }
 
@@ -112,8 +113,7 @@ int main(void)
     printf("after DONTNEED: %c %d %c\n", block[0], block[PAGE], block[2 * PAGE]);
     char *over = mmap(block, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     printf("mapped over: %d %d\n", over == block, block[0]);
-    char *noreplace =
-        mmap(block, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    char *noreplace = mmap(block, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     failed("MAP_FIXED_NOREPLACE over a mapping", (int64_t)noreplace);
 
     void *start = sbrk(0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * observe FILE SECONDS PROGRAM ARGS...: runs the program and appends how it ended to FILE: "exit 3", "signal 11". A shell
- * would not do: its statuses do not tell exit(139) from a SIGSEGV, and it prints messages of its own about signals.
- * SIGTERM, SIGINT and SIGUSR1 are passed on to the program. After SECONDS it is killed, and that is noted.
+ * observe FILE SECONDS PROGRAM ARGS...: runs the program and appends how it ended to FILE: "exit 3", "signal 11". A
+ * shell would not do: its statuses do not tell exit(139) from a SIGSEGV, and it prints messages of its own about
+ * signals. SIGTERM, SIGINT and SIGUSR1 are passed on to the program. After SECONDS it is killed, and that is noted.
  */
 #include <errno.h>
 #include <signal.h>

@@ -49,7 +49,8 @@ static char alternate[65536];
 static void on_alternate(int signal)
 {
     char here;
-    printf("signal %d on the alternate stack: %d\n", signal, &here >= alternate && &here < alternate + sizeof(alternate));
+    printf(
+        "signal %d on the alternate stack: %d\n", signal, &here >= alternate && &here < alternate + sizeof(alternate));
     fflush(stdout);
     siglongjmp(back, 1);
 }
@@ -65,22 +66,23 @@ __attribute__((noinline)) static int deeper(int n)
 static int spin_and_compare(void)
 {
     uint64_t changed;
-    __asm__ volatile("mov $0x1111, %%rax; mov $0x2222, %%rcx; mov $0x3333, %%r10; mov $0x4444, %%r11; mov $0x5555, %%r15\n"
-                     "movq %%rax, %%xmm0; movq %%rcx, %%xmm15\n"
-                     "movq $0x7777, -8(%%rsp)\n" /* the red zone */
-                     "1: pause; cmpl $0, %1; je 1b\n"
-                     "xor %%edx, %%edx\n"
-                     "cmp $0x1111, %%rax; setne %%dl; add %%rdx, %%rdx\n"
-                     "cmp $0x2222, %%rcx; setne %%cl; or %%cl, %%dl; add %%rdx, %%rdx\n"
-                     "cmp $0x3333, %%r10; setne %%cl; or %%cl, %%dl; add %%rdx, %%rdx\n"
-                     "cmp $0x4444, %%r11; setne %%cl; or %%cl, %%dl; add %%rdx, %%rdx\n"
-                     "cmp $0x5555, %%r15; setne %%cl; or %%cl, %%dl; add %%rdx, %%rdx\n"
-                     "movq %%xmm0, %%rcx; cmp $0x1111, %%rcx; setne %%cl; or %%cl, %%dl; add %%rdx, %%rdx\n"
-                     "movq %%xmm15, %%rcx; cmp $0x2222, %%rcx; setne %%cl; or %%cl, %%dl; add %%rdx, %%rdx\n"
-                     "cmpq $0x7777, -8(%%rsp); setne %%cl; or %%cl, %%dl\n"
-                     : "=&d"(changed)
-                     : "m"(count)
-                     : "rax", "rcx", "r10", "r11", "r15", "xmm0", "xmm15", "memory", "cc");
+    __asm__ volatile(
+        "mov $0x1111, %%rax; mov $0x2222, %%rcx; mov $0x3333, %%r10; mov $0x4444, %%r11; mov $0x5555, %%r15\n"
+        "movq %%rax, %%xmm0; movq %%rcx, %%xmm15\n"
+        "movq $0x7777, -8(%%rsp)\n" /* the red zone */
+        "1: pause; cmpl $0, %1; je 1b\n"
+        "xor %%edx, %%edx\n"
+        "cmp $0x1111, %%rax; setne %%dl; add %%rdx, %%rdx\n"
+        "cmp $0x2222, %%rcx; setne %%cl; or %%cl, %%dl; add %%rdx, %%rdx\n"
+        "cmp $0x3333, %%r10; setne %%cl; or %%cl, %%dl; add %%rdx, %%rdx\n"
+        "cmp $0x4444, %%r11; setne %%cl; or %%cl, %%dl; add %%rdx, %%rdx\n"
+        "cmp $0x5555, %%r15; setne %%cl; or %%cl, %%dl; add %%rdx, %%rdx\n"
+        "movq %%xmm0, %%rcx; cmp $0x1111, %%rcx; setne %%cl; or %%cl, %%dl; add %%rdx, %%rdx\n"
+        "movq %%xmm15, %%rcx; cmp $0x2222, %%rcx; setne %%cl; or %%cl, %%dl; add %%rdx, %%rdx\n"
+        "cmpq $0x7777, -8(%%rsp); setne %%cl; or %%cl, %%dl\n"
+        : "=&d"(changed)
+        : "m"(count)
+        : "rax", "rcx", "r10", "r11", "r15", "xmm0", "xmm15", "memory", "cc");
     return (int)changed;
 }
 

@@ -238,6 +238,7 @@ static void record(struct mm *mm, uint64_t start, uint64_t end, int prot)
     struct region model = {.start = start,
         .end = end,
         .kind = prot & POLDER_PRIVILEGED ? REGION_HIDDEN : REGION_OWN,
+        .privileged = prot == POLDER_PRIVILEGED, /* declared: it outlives what is mapped there */
         .prot = prot & (PROT_READ | PROT_WRITE | PROT_EXEC)};
     regions_add(&mm->regions, &model);
 }
@@ -271,13 +272,17 @@ int mm_self_unmap(struct mm_change *change, uint64_t start, uint64_t length)
         return -EINVAL;
     if (hostmem_overlaps(start, page_up(length)))
         return -EINVAL;
-    struct region *r = region_find(&change->mm->regions, start);
-    bool hidden = r && r->kind == REGION_HIDDEN && r->end >= start + page_up(length);
-    int error = forget_range(change, start, start + page_up(length));
-    if (error)
-        return error;
-    if (hidden) /* it was declared so whatever is mapped there */
-        record(change->mm, start, start + page_up(length), POLDER_PRIVILEGED);
+    struct mm *mm = change->mm;
+    uint64_t end = start + page_up(length);
+    if (!regions_reserve(&mm->regions, 4) || !mm_unmap_pages(change, start, end))
+        return -ENOMEM;
+    /* A declaration that a range is privileged holds whatever is mapped there, also if only a part of the range has it.
+     */
+    for (struct region *r = region_at_or_after(&mm->regions, start), *next; r && r->start < end; r = next) {
+        next = region_next(r);
+        if (!r->privileged)
+            regions_remove(&mm->regions, max_u64(r->start, start), min_u64(r->end, end));
+    }
     return munmap((void *)start, length) ? -errno : 0;
 }
 

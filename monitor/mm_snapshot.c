@@ -123,7 +123,7 @@ static int add_mapping(struct mm *mm, pid_t pid, int pagemap, const char *line)
 int mm_snapshot(pid_t pid, struct mm **result)
 {
     char path[32], line[8192];
-    struct mm *mm;
+    struct mm *mm = NULL;
     snprintf(path, sizeof path, "/proc/%d/maps", pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)

@@ -250,6 +250,14 @@ static void privileged_ranges(void **state)
     assert_ptr_equal(
         polder_mmap((void *)plain, 2 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0, -1), (void *)plain);
     assert_int_equal(self_load(&self, plain + PAGE / 8), 0); /* shown by polder_mmap */
+    /* Unmapping more than was declared does not take the declaration away. */
+    volatile uint64_t *both = mmap(NULL, 2 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(both, MAP_FAILED);
+    assert_int_equal(polder_mprotect((void *)(both + PAGE / 8), PAGE, POLDER_PRIVILEGED, -1), 0);
+    assert_int_equal(polder_munmap((void *)both, 2 * PAGE, -1), 0);
+    assert_ptr_equal(mmap((void *)both, 2 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), (void *)both);
+    assert_int_equal(self_load(&self, both), 0);
+    self_fault(&self, sn_load, both + PAGE / 8, PF_P | PF_U);
     /* A second descriptor is of the same process, with the same privileged ranges. */
     int second = polder_open("/proc/self/mm");
     assert_true(second >= 0);
@@ -269,8 +277,12 @@ static void privileged_ranges(void **state)
     assert_int_equal(plain[0], 77);
     self.fd = first;
     close(second);
+    /* Shown before it goes, or the address would stay hidden for whatever comes there. */
+    assert_int_equal(polder_mprotect((void *)at, PAGE, RW, -1), 0);
+    assert_int_equal(polder_mprotect((void *)both, 2 * PAGE, RW, -1), 0);
     polder_munmap((void *)at, 3 * PAGE, -1);
     polder_munmap((void *)plain, 2 * PAGE, -1);
+    polder_munmap((void *)both, 2 * PAGE, -1);
     self_close(&self);
 }
 

@@ -487,6 +487,14 @@ static void what_cannot_be_done(void **state)
     assert_int_equal(in_bss, 9);
     assert_errno(polder_write(self.fd, &word, sizeof(word), (uint64_t)&in_rodata), EFAULT);
     assert_errno(polder_read(self.fd, &word, sizeof(word), 8), EFAULT);
+    /* Reading ignores protection, here too. */
+    uint64_t *none = mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(none, MAP_FAILED);
+    none[0] = 4444;
+    assert_int_equal(mprotect(none, PAGE, PROT_NONE), 0);
+    assert_int_equal(polder_read(self.fd, &word, sizeof(word), (uint64_t)none), sizeof(word));
+    assert_int_equal(word, 4444);
+    munmap(none, PAGE);
     self_close(&self);
 }
 

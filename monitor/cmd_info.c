@@ -19,6 +19,7 @@
 
 #include "kvm.h"
 #include "kvm_probe.h"
+#include "vcpu.h"
 #include <polder/polder.h>
 
 /* An emulator of instructions does a few million a second; a processor, even one that QEMU plays, far more. */
@@ -361,7 +362,7 @@ static void print_text(const struct info *info)
     print_features(info);
     printf("guest-physical:  %" PRIu32 " bits\n", kvm.gpa_bits);
     printf("memslots:        %" PRIu32 " (one for each 64 MiB in use, not for each mapping)\n", kvm.max_slots);
-    printf("vCPUs:           %" PRIu32 " (one for each thread that runs sandboxes)\n", kvm.max_vcpus);
+    printf("vCPUs:           %" PRIu32 " (one for each thread that runs sandboxes)\n", vcpus_limit());
     printf("TSC:             %s, %" PRIu32 " kHz\n", kvm.tsc_offset ? "inside the same as outside" : "inside KVM's own",
         kvm.tsc_khz);
     printf("hosted:          yes\n");
@@ -405,7 +406,7 @@ static void print_json(const struct info *info)
         printf("%s\"%s\": %s", i ? ", " : "", controls[i].name, json_bool(kvm.cr4 & controls[i].bits));
     printf("},\n  \"xsave_bytes\": %zu,\n", polder_xstate_size());
     printf("  \"guest_physical_bits\": %" PRIu32 ",\n  \"memslots\": %" PRIu32 ",\n  \"vcpus\": %" PRIu32 ",\n",
-        kvm.gpa_bits, kvm.max_slots, kvm.max_vcpus);
+        kvm.gpa_bits, kvm.max_slots, vcpus_limit());
     printf("  \"tsc_same_as_outside\": %s,\n  \"tsc_khz\": %" PRIu32 ",\n", json_bool(kvm.tsc_offset), kvm.tsc_khz);
     printf("  \"hosted\": true,\n  \"resident\": false\n}\n");
 }

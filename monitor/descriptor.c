@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "descriptor.h"
+#include "highfd.h"
 #include "hostmem.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -55,26 +55,13 @@ static bool grow(void)
     return true;
 }
 
-/* Ours lie high: the caller counts on the lowest numbers being free. */
-static int high(int fd)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit))
-        return fd;
-    int up = fcntl(fd, F_DUPFD_CLOEXEC, (int)(limit.rlim_cur < 1024 ? limit.rlim_cur / 2 : 512));
-    if (up < 0)
-        return fd;
-    close(fd);
-    return up;
-}
-
 static int watch(struct descriptor *d)
 {
     if (!descriptors.epoll) {
         int fd = epoll_create1(EPOLL_CLOEXEC);
         if (fd < 0)
             return -errno;
-        descriptors.epoll = high(fd) + 1;
+        descriptors.epoll = highfd_move(fd) + 1;
     }
     struct epoll_event event = {.events = EPOLLERR, .data.ptr = d}; /* what a writing end without readers gets */
     return epoll_ctl(descriptors.epoll - 1, EPOLL_CTL_ADD, d->peer, &event) ? -errno : 0;
@@ -108,7 +95,7 @@ int descriptor_new(struct mm *mm)
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
         return -errno;
     /* The lower number is the caller's: that of the reading end. */
-    ends[1] = high(ends[1]);
+    ends[1] = highfd_move(ends[1]);
     pthread_mutex_lock(&locks.descriptors);
     int error = add(mm, ends);
     pthread_mutex_unlock(&locks.descriptors);

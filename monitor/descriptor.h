@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * descriptor: file descriptors that stand for spaces. The caller's is the writing end of a pipe that nobody writes to;
- * ours is the reading end, which hangs up when the last duplicate of the caller's is closed. st_dev and st_ino say
- * which pipe a descriptor is, and cannot be reused while ours is open: a number that was closed and reused is noticed
- * at every call.
+ * descriptor: file descriptors that stand for spaces. The caller's is the reading end of a pipe that nobody writes to;
+ * ours is the writing end, which epoll calls broken when the last duplicate of the caller's is closed. st_dev and
+ * st_ino say which pipe a descriptor is, and cannot be reused while ours is open: a number that was closed and reused
+ * is noticed at every call.
  */
 #ifndef MONITOR_DESCRIPTOR_H
 #define MONITOR_DESCRIPTOR_H

@@ -20,6 +20,11 @@
 #define EFLAGS_RING3 0x250dd5ull
 #define EFLAGS_FIXED 0x202ull
 
+uint64_t ring3_eflags(uint64_t eflags)
+{
+    return (eflags & EFLAGS_RING3) | EFLAGS_FIXED;
+}
+
 void frame_to_regs(const struct trap_frame *frame, struct user_regs_struct *regs)
 {
     regs->rip = frame->rip;
@@ -45,7 +50,7 @@ void write_iret_frame(struct vcpu *v, const struct user_regs_struct *regs)
     struct trap_frame *frame = (struct trap_frame *)(v->area + DATA_IRET_FRAME);
     frame->rip = regs->rip;
     frame->cs = regs->cs;
-    frame->eflags = (regs->eflags & EFLAGS_RING3) | EFLAGS_FIXED;
+    frame->eflags = ring3_eflags(regs->eflags);
     frame->rsp = regs->rsp;
     frame->ss = regs->ss;
 }
@@ -143,7 +148,9 @@ static void finish_work(struct vcpu *v)
         /* Nothing was changed meanwhile (mm_wait_editor), and the room is still there. */
         for (uint32_t i = 0; !done && i < v->edit_count; i++)
             edits_put(&mm->edits, table_hva(pairs[2 * i]), pairs[2 * i + 1]);
-        mm->editor = NULL;
+        /* If it was done, another vCPU may have taken up the next edits since. */
+        if (mm->editor == v)
+            mm->editor = NULL;
         v->editing = NULL;
         pthread_mutex_unlock(&mm->lock);
     }
@@ -309,6 +316,8 @@ static enum vcpu_exit run_until_out(struct vcpu *v, struct user_regs_struct *reg
                 return VCPU_NOT_ENTERED;
             case OUT_AGAIN:
                 continue;
+            case OUT_NONSENSE:
+                return VCPU_FAILED;
             }
         }
         if (rc == 0 && v->kvm.run->exit_reason == KVM_EXIT_MMIO)

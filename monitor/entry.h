@@ -9,8 +9,9 @@
 /* What an entry has to do on the way in; each includes those after it. */
 enum entry_work { ENTRY_EDITS, ENTRY_CR3, ENTRY_BASES, ENTRY_PLAIN };
 
-/* What an `out` of the stub says: ring 3 trapped; go on as loaded; the edits are done; ring 3 was not reached. */
-enum entry_out { OUT_TRAP, OUT_AGAIN, OUT_EDITS_DONE, OUT_NOT_ENTERED };
+/* What an `out` of the stub says: ring 3 trapped; go on as loaded; the edits are done; ring 3 was not reached; nothing
+ * that the stub would say. */
+enum entry_out { OUT_TRAP, OUT_AGAIN, OUT_EDITS_DONE, OUT_NOT_ENTERED, OUT_NONSENSE };
 
 struct flavour {
     /* Puts regs where the stub or KVM takes them from. `only_edits`: come back without going to ring 3. */
@@ -52,6 +53,8 @@ static inline bool is_compat_syscall(const struct trap_frame *frame, uint64_t ve
 void compat_syscall_regs(const struct trap_frame *frame, struct user_regs_struct *regs, struct trap *trap);
 /* As KVM has them; in the stub, rip, eflags, cs and ss are then the stub's. */
 void regs_from_kvm(const struct kvm_regs *r, const struct kvm_sregs *s, struct user_regs_struct *regs);
+/* eflags as ring 3 may have them. */
+uint64_t ring3_eflags(uint64_t eflags);
 void frame_to_regs(const struct trap_frame *frame, struct user_regs_struct *regs);
 void write_iret_frame(struct vcpu *v, const struct user_regs_struct *regs);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "file.h"
+#include "highfd.h"
 #include "hostmem.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -50,12 +51,6 @@ struct free_space {
 static unsigned hash(dev_t device, ino_t inode)
 {
     return (unsigned)((device * 31 + inode) * 0x9e3779b97f4a7c15ull >> 56) % HASH;
-}
-
-static int duplicate(int fd)
-{
-    int up = fcntl(fd, F_DUPFD_CLOEXEC, 512);
-    return up >= 0 ? up : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
 static char *space_take(uint32_t shift)
@@ -149,7 +144,7 @@ static int get_slowly(int fd, struct file **result, bool *writable)
             return 0;
         }
     }
-    int own = duplicate(fd);
+    int own = highfd_duplicate(fd);
     if (own < 0)
         return -errno;
     int error = probe(own, *writable);
@@ -196,7 +191,7 @@ int file_new_anonymous(uint64_t size, struct file **result)
     int fd = memfd_create("polder", MFD_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int own = duplicate(fd);
+    int own = highfd_duplicate(fd);
     close(fd);
     if (own < 0)
         return -errno;

@@ -99,6 +99,11 @@ static enum entry_out decode(struct vcpu *v, struct user_regs_struct *regs, stru
     }
     if (run->io.size == 2)
         return OUT_EDITS_DONE;
+    /* The CPU has just switched to an IST stack. If not, this is no trap of ours, and what is there no frame. */
+    gva_t stacks = v->area_gva + AREA_STACKS;
+    uint64_t size = sizeof(struct trap_frame) + (has_error_code(vector) ? sizeof(uint64_t) : 0);
+    if (r->rsp < stacks || r->rsp > stacks + PAGE_SIZE - size)
+        return OUT_NONSENSE;
     const uint64_t *pushed = area_at(v, r->rsp);
     uint64_t error_code = has_error_code(vector) ? *pushed++ : 0;
     const struct trap_frame *frame = (const struct trap_frame *)pushed;
@@ -133,6 +138,7 @@ static enum entry_out decode(struct vcpu *v, struct user_regs_struct *regs, stru
      */
     if (vector == 14 && frame->rip == lstar && trap->cr2 == lstar && (error_code & ERROR_USER) && canonical(r->rcx)) {
         syscall_regs(v, regs, trap, frame->rsp);
+        regs->r11 = regs->eflags = ring3_eflags(regs->r11);
         return OUT_TRAP;
     }
     take_registers(v, regs);

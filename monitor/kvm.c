@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "kvm.h"
+#include "highfd.h"
 #include "state.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -7,7 +8,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -95,19 +95,6 @@ static int capability(int fd, int number)
     return result < 0 ? 0 : result;
 }
 
-/* An embedder (and a sandboxed program above all) counts on the lowest numbers being free. */
-static int move_up(int fd)
-{
-    struct rlimit limit;
-    if (fd < 0 || getrlimit(RLIMIT_NOFILE, &limit))
-        return fd;
-    int up = fcntl(fd, F_DUPFD_CLOEXEC, (int)(limit.rlim_cur < 1024 ? limit.rlim_cur * 3 / 4 : 960));
-    if (up < 0)
-        return fd;
-    close(fd);
-    return up;
-}
-
 const char *kvm_missing(void)
 {
     return missing.name;
@@ -184,7 +171,7 @@ static int make_vm(void)
     while (fd == -EINTR); /* seen where a signal arrives while the VM is set up */
     if (fd < 0)
         return fd;
-    kvm.fd = move_up(fd);
+    kvm.fd = highfd_move(fd);
     kvm.max_slots = (uint32_t)capability(kvm.fd, KVM_CAP_NR_MEMSLOTS);
     kvm.max_vcpus = (uint32_t)capability(kvm.fd, KVM_CAP_MAX_VCPUS);
     int xsave = capability(kvm.fd, KVM_CAP_XSAVE2);
@@ -212,7 +199,7 @@ int kvm_open(void)
     int dev = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (dev < 0)
         return -errno;
-    kvm.dev = move_up(dev);
+    kvm.dev = highfd_move(dev);
     int error = call_number(kvm.dev, KVM_GET_API_VERSION, 0);
     if (error == KVM_API_VERSION) {
         error = make_vm();
@@ -347,7 +334,7 @@ int kvm_vcpu_create(struct kvm_vcpu *vcpu, uint32_t id, const struct kvm_ring0 *
     int fd = call_number(kvm.fd, KVM_CREATE_VCPU, id);
     if (fd < 0)
         return fd;
-    vcpu->fd = move_up(fd);
+    vcpu->fd = highfd_move(fd);
     vcpu->run = mmap(run_at, kvm.run_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, vcpu->fd, 0);
     if (vcpu->run == MAP_FAILED) {
         vcpu->run = NULL;

@@ -160,13 +160,19 @@ void mm_finish(struct mm_change *change)
     struct mm *mm = change->mm;
     change->tables = mm->released;
     mm->released = (struct table_list){0};
-    if (change->changed) {
+    if (change->changed)
         mm->generation++;
+    /* Who builds on what another operation took away must not return before its vCPUs are out either. */
+    bool wait = change->changed || __atomic_load_n(&mm->leaving, __ATOMIC_ACQUIRE);
+    if (wait) {
+        __atomic_add_fetch(&mm->leaving, 1, __ATOMIC_ACQ_REL);
         vcpu_force_out(change);
     }
     bool loaded = mm->loaded;
     pthread_mutex_unlock(&mm->lock);
     vcpu_wait_out(change);
+    if (wait)
+        __atomic_sub_fetch(&mm->leaving, 1, __ATOMIC_ACQ_REL);
     if (loaded)
         tables_retire(&change->tables);
     else
@@ -629,13 +635,15 @@ int mm_protect(struct mm_change *change, uint64_t start, uint64_t length, int pr
     if (error || length == 0)
         return error;
     uint64_t end = start + page_up(length);
+    size_t edits = 0;
     if (!regions_cover(&mm->regions, start, end))
         return -ENOMEM;
     for (struct region *r = region_at_or_after(&mm->regions, start); r && r->start < end; r = region_next(r)) {
         if ((rwx & PROT_WRITE) && r->kind == REGION_FILE_SHARED && !r->file_writable)
             return -EACCES;
+        edits += pagetable_edits(max_u64(r->start, start), min_u64(r->end, end));
     }
-    if (!regions_reserve(&mm->regions, 2) || !edits_reserve(&mm->edits, pagetable_edits(start, end) * 2))
+    if (!regions_reserve(&mm->regions, 2) || !edits_reserve(&mm->edits, edits))
         return -ENOMEM;
     regions_split(&mm->regions, start);
     regions_split(&mm->regions, end);
@@ -652,8 +660,6 @@ int mm_protect(struct mm_change *change, uint64_t start, uint64_t length, int pr
         else
             changed = pagetable_unmap(&mm->pt, r->start, r->end);
         change->changed |= changed && mm->loaded;
-        if (!edits_reserve(&mm->edits, pagetable_edits(start, end)))
-            return -ENOMEM;
     }
     regions_join(&mm->regions, start, end);
     return 0;

@@ -47,6 +47,7 @@ struct mm {
     struct edits edits;
     uint64_t generation;
     struct vcpu *editor;
+    uint32_t leaving;           /* operations that still wait for vCPUs to come out */
     struct table_list released; /* by the operation under way */
     struct regions regions;
     struct chunk_slot *chunks;

@@ -22,8 +22,6 @@
 #define SAME_FAULT_LIMIT 1000
 #define WINDOW_LOSS_LIMIT 64
 
-PRIVATE_STATE struct sandbox_counts sandbox_counts;
-
 struct run {
     struct mm *mm;
     struct polder_params *params;
@@ -85,7 +83,6 @@ static bool page_fault(struct run *run, uint64_t address, uint64_t error, int *f
     mm_begin(run->mm, &change);
     enum mm_fault found = mm_fault(&change, address, error);
     mm_finish(&change);
-    __atomic_add_fetch(&sandbox_counts.faults, 1, __ATOMIC_RELAXED);
     uint64_t reported = PF_USER | (error & (PF_WRITE | PF_FETCH));
     switch (found) {
     case MM_RESOLVED:
@@ -217,7 +214,6 @@ static bool enter_once(struct run *run, int *failure)
     __atomic_store_n(&p->running, run->vcpu->kvm.id + 1, __ATOMIC_SEQ_CST);
     enum vcpu_exit exit = vcpu_enter(run->vcpu, run->mm, &p->regs, &trap, &p->kicked);
     __atomic_store_n(&p->running, 0, __ATOMIC_SEQ_CST);
-    __atomic_add_fetch(&sandbox_counts.entries, 1, __ATOMIC_RELAXED);
     if (exit == VCPU_NOT_ENTERED || (exit == VCPU_TRAP && trap.in_stub))
         p->regs.eflags = eflags;
     else if ((p->flags & POLDER_SINGLE_STEP) && !run->own_tf)
@@ -257,11 +253,19 @@ static int set_sigmask(struct vcpu *v, const sigset_t *mask)
 
 static int claim_context(struct polder_params *p, struct context **ctx)
 {
-    if (!p->context)
-        p->context = context_new();
-    *ctx = p->context;
-    if (!*ctx)
-        return -ENOMEM;
+    *ctx = __atomic_load_n(&p->context, __ATOMIC_ACQUIRE);
+    if (!*ctx) {
+        void *none = NULL;
+        struct context *fresh = context_new();
+        if (!fresh)
+            return -ENOMEM;
+        *ctx = fresh;
+        /* Two threads that begin with the same params at once: one of them is told EBUSY, and nothing is lost. */
+        if (!__atomic_compare_exchange_n(&p->context, &none, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+            context_free(fresh);
+            *ctx = none;
+        }
+    }
     if ((*ctx)->epoch != state_epoch())
         return -ESTALE;
     return __atomic_exchange_n(&(*ctx)->running, true, __ATOMIC_ACQUIRE) ? -EBUSY : 0;

@@ -4,19 +4,11 @@
 #define MONITOR_SANDBOX_H
 
 #include "mm.h"
-#include "state.h"
 #include <polder/polder.h>
 
 /* 0 or -errno. */
 int sandbox_run(struct mm *mm, struct polder_params *params);
 int sandbox_kick(struct polder_params *params);
 void sandbox_fini(struct polder_params *params);
-
-/* Counts since the start, for measurements: KVM_RUN exits that a run took, and faults that the library resolved itself.
- */
-struct sandbox_counts {
-    uint64_t entries, faults;
-} PRIVATE_TYPE;
-extern struct sandbox_counts sandbox_counts;
 
 #endif

@@ -143,6 +143,11 @@ static int create(struct vcpu *v, uint32_t id)
     return error;
 }
 
+uint32_t vcpus_limit(void)
+{
+    return (uint32_t)min_u64(MAX_VCPUS, kvm.max_vcpus);
+}
+
 static int find_free(struct vcpu **result, uint32_t *number)
 {
     int error = prepare();
@@ -155,7 +160,7 @@ static int find_free(struct vcpu **result, uint32_t *number)
     }
     if (error)
         return error;
-    if (vcpus.count >= MAX_VCPUS || vcpus.count >= kvm.max_vcpus)
+    if (vcpus.count >= vcpus_limit())
         return -EAGAIN;
     struct vcpu *v = record_alloc(sizeof *v);
     if (!v)
@@ -215,11 +220,6 @@ int vcpu_get(struct vcpu **result)
 void vcpu_put(struct vcpu *v)
 {
     pthread_mutex_unlock(&v->lock);
-}
-
-uint32_t vcpus_count(void)
-{
-    return vcpus.count;
 }
 
 void vcpus_forget(void)

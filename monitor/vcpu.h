@@ -77,7 +77,8 @@ struct trap {
 int vcpu_get(struct vcpu **vcpu);
 void vcpu_put(struct vcpu *vcpu);
 void vcpus_forget(void);
-uint32_t vcpus_count(void);
+/* The most that there can be. */
+uint32_t vcpus_limit(void);
 
 /* Makes ctx the owner of the FPU state. load: take the state from that area; NULL: go on with the context's own. */
 int vcpu_own(struct vcpu *vcpu, struct context *ctx, const void *load);

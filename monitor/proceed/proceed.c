@@ -2,7 +2,7 @@
 /*
  * What is carried across (the manual page polder(3) has this list):
  *
- * On "/proc/self/mm": every call of calls.c that is marked HOST, REFINED, OPENS or SELF; about 280, all that ordinary
+ * On "/proc/self/mm": every call of calls.c that is marked HOST, REFINED, OPENS or SELF; about 265, all that ordinary
  * programs use but those that act on the process itself. With -ENOSYS end: exit*, exec*, fork, vfork, clone*, rt_sig*,
  * sigaltstack, restart_syscall, set_tid_address, rseq, robust lists, every memory call (mmap to mseal, shmat, mbind and
  * its kin), arch_prctl, modify_ldt, ioperm, prctl but for names, capabilities and the like, seccomp, landlock, ptrace,

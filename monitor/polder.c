@@ -49,11 +49,11 @@ static void notice_fork(void)
     uint64_t epoch = state_epoch();
     if (__builtin_expect(library.epoch == epoch, 1))
         return;
-    pthread_mutex_lock(&locks.library);
+    pthread_mutex_lock(&locks.first_use);
     if (library.epoch && library.epoch != epoch)
         start_over();
     __atomic_store_n(&library.epoch, epoch, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&locks.library);
+    pthread_mutex_unlock(&locks.first_use);
 }
 
 static int get_ready(void)
@@ -61,7 +61,7 @@ static int get_ready(void)
     notice_fork();
     if (__builtin_expect(__atomic_load_n(&library.ready, __ATOMIC_ACQUIRE), 1))
         return 0;
-    pthread_mutex_lock(&locks.library);
+    pthread_mutex_lock(&locks.first_use);
     int error = hostmem_init();
     if (!error)
         error = kvm_open();
@@ -71,7 +71,7 @@ static int get_ready(void)
         error = frames_init();
     if (!error)
         __atomic_store_n(&library.ready, true, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&locks.library);
+    pthread_mutex_unlock(&locks.first_use);
     return error;
 }
 

@@ -20,7 +20,7 @@
  * All are held while libc forks, so that the child finds nothing half changed, and are free in it.
  */
 extern struct locks {
-    pthread_mutex_t library, descriptors, self, vcpus, files, tables, frames, physmem, records, epochs;
+    pthread_mutex_t first_use, descriptors, self, vcpus, files, tables, frames, physmem, records, epochs;
 } PRIVATE_TYPE locks;
 
 /* True if a byte of the range is in the library's static data. */

@@ -613,6 +613,64 @@ static void spaces_opened_by_many_threads(void **state)
     box_close(&box);
 }
 
+/*
+ * Each thread replaces a page of its own, in a space that all of them run in, and must at once see what it has put
+ * there. So vCPUs enter one after the other with edits that none of them made alone, and no two may carry them out at a
+ * time.
+ */
+struct replacer {
+    pthread_t thread;
+    struct polder_params params;
+    int fd, file;
+    uint64_t at;
+    off_t offsets[2];
+    int rounds;
+    unsigned long wrong;
+};
+
+static void *replacer_main(void *arg)
+{
+    struct replacer *r = arg;
+
+    polder_params_init(&r->params);
+    for (int i = 0; i < r->rounds; i++) {
+        off_t offset = r->offsets[i % 2];
+        void *got = polder_mmap((void *)r->at, PAGE, RW, MAP_SHARED | MAP_FIXED, r->file, offset, r->fd);
+        aim(&r->params, sn_load, r->at, 0);
+        if (got == MAP_FAILED || polder_run_sandbox(r->fd, &r->params) < 0 || r->params.reason != POLDER_SYSCALL ||
+            r->params.regs.rbx != 1000 + (uint64_t)offset / PAGE)
+            r->wrong++;
+    }
+    polder_params_fini(&r->params);
+    return NULL;
+}
+
+static void each_sees_its_own_change(void **state)
+{
+    (void)state;
+    struct box box;
+    struct replacer replacers[6];
+    int file = make_file(12, 1000);
+
+    box_open(&box);
+    for (int i = 0; i < 6; i++) {
+        replacers[i] = (struct replacer){.fd = box.fd,
+            .file = file,
+            .at = BOX_FREE + (uint64_t)i * PAGE,
+            .offsets = {(off_t)(2 * (unsigned)i * PAGE), (off_t)((2 * (unsigned)i + 1) * PAGE)},
+            .rounds = scaled(4000)};
+        assert_int_equal(pthread_create(&replacers[i].thread, NULL, replacer_main, &replacers[i]), 0);
+    }
+    unsigned long wrong = 0;
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(pthread_join(replacers[i].thread, NULL), 0);
+        wrong += replacers[i].wrong;
+    }
+    assert_int_equal(wrong, 0);
+    close(file);
+    box_close(&box);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -622,6 +680,7 @@ int main(void)
         cmocka_unit_test(writes_after_hiding),
         cmocka_unit_test(writes_after_apply),
         cmocka_unit_test(writes_to_large_pages),
+        cmocka_unit_test(each_sees_its_own_change),
         cmocka_unit_test(reads_after_replacement),
         cmocka_unit_test(freed_memory_is_not_written_to),
         cmocka_unit_test(two_spaces_share_memory),

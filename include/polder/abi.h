@@ -84,4 +84,116 @@
 #define PORT_NMI_IN_STUB 1
 #define PORT_EDITS_DONE 2
 
+/*
+ * ------------------------------------------------------------------ Resident kernels: what `polder boot` promises.
+ *
+ * The file: a static ELF64 for x86-64 (ET_EXEC) whose PT_LOAD segments lie page-aligned in the upper half, at or above
+ * BOOT_IMAGE_MIN, none of them both writable and executable; with a note of the name "polder" and the type
+ * BOOT_NOTE_ABI whose four bytes are BOOT_ABI. POLDER_BOOT_NOTE below makes it.
+ *
+ * Guest-physical memory: RAM begins at BOOT_RAM_BASE and has no hole. First the image, then, from the next 2 MiB on, what
+ * the monitor has made (page tables, areas, device tree, initrd: the memory reservations of the device tree cover all
+ * that and the image), then free memory to the end of /memory's reg. HC_MEMORY makes it longer.
+ *
+ * At the entry of the ELF file: long mode with four levels of paging, CPL 0, interrupts off, EFER.NXE and CR0.WP set;
+ * SMEP, UMIP, FSGSBASE and OSXSAVE in CR4 where CPUID has them, and SMAP never; the local APIC in x2APIC mode if CPUID
+ * has that, else disabled for the guest.
+ *   rdi      address of the flattened device tree, or what HC_START_CPU was given as its argument
+ *   rsi      number of this vCPU
+ *   rsp      undefined, or what HC_START_CPU was given
+ *   fs, gs   base: the data page of the vCPU's area
+ *   cr3      the root that the monitor has made: its lower half is empty; its upper half maps, supervisor only,
+ *              the image as its segments say;
+ *              all RAM but the image's, at POLDER_DIRECT_BASE + guest-physical address: writable, never executable, in
+ *              entries of 2 MiB;
+ *              one area per vCPU at POLDER_STUB_BASE + number * AREA_STRIDE: the data page, the IDT and the stacks at
+ *              the offsets above, writable; AREA_EARLY executable. AREA_CODE and AREA_KERNEL are not present, but the
+ *              tables down to their entries are there.
+ *            The level-3 tables of these three slots of the root are there: a kernel that copies the three entries
+ *            into another root shares all that follows.
+ *   GDTR, TR the data page's GDT and TSS: selectors as above, IST 1 and RSP0 the trap stack, IST 2 the NMI stack
+ *   IDTR     the area's IDT: every vector has a gate, IST 1 (the NMI: IST 2), DPL 0 (vector 3: DPL 3), to a handler in
+ *            AREA_EARLY that reports the trap through PORT_FAULT. The kernel replaces gates as it likes.
+ *   SFMASK   0x57700; STAR for the selectors above; CSTAR 0; LSTAR 0, for the kernel to set.
+ */
+#define BOOT_ABI 1
+#define BOOT_NOTE_ABI 1
+#define BOOT_IMAGE_MIN 0xffffffff80000000
+#define BOOT_RAM_BASE 0x100000000
+#define AREA_EARLY 0x5000
+#define AREA_KERNEL 0x8000 /* four pages for whatever the kernel maps there */
+#define AREA_KERNEL_SIZE 0x4000
+
+/*
+ * A hypercall: the number and the arguments are stored in the data page of the vCPU that calls, then one byte is written
+ * to PORT_HYPERCALL (any value). The results are in the data page when the instruction is done; no register changes.
+ * Addresses are guest-physical and must lie in RAM, or the result is -EFAULT. DATA_CALL_RESULT is the result or a
+ * negative errno of Linux; an unknown number gives -ENOSYS.
+ */
+#define DATA_CALL 0x400 /* number, then six arguments of 8 bytes */
+#define DATA_CALL_ARG(n) (0x408 + 8 * (n))
+#define DATA_CALL_RESULT 0x440
+#define DATA_CALL_RESULT2 0x448
+#define PORT_HYPERCALL 0xe0
+
+/*
+ * A trap of ring 0 that the kernel cannot go on from: four bytes are written to PORT_FAULT with rsp pointing at vector,
+ * error code, rip, cs, rflags, rsp, ss (8 bytes each) and every other register as it was. The monitor reports it and
+ * exits with BOOT_STATUS_FAULT.
+ */
+#define PORT_FAULT 0xe1
+#define BOOT_STATUS_FAULT 70
+
+/* In the data page, for that report: address of the struct polder_params that last ran on this vCPU, or 0. */
+#define DATA_PARAMS 0x458
+
+/* (buffer, length): writes to the console. Bytes written. */
+#define HC_CONSOLE_WRITE 0
+/* (buffer, length): reads what is there. Bytes read, 0 at the end of the input, -EAGAIN if there is nothing yet. */
+#define HC_CONSOLE_READ 1
+/* (bytes): brings in more RAM, a multiple of 2 MiB, zeroed, right behind what is there. Its guest-physical address; mapped
+ * nowhere yet. -ENOMEM beyond the limit of --memory, -EINVAL. */
+#define HC_MEMORY 2
+/* (index): brings in the file of the device-tree node file@index. Its guest-physical address, page-aligned; RESULT2: its
+ * size in bytes. A page beyond its end reads as zeros, also when the file is cut later. -ENOENT, and what open(2) says.
+ * Again the same address when it is called again. Only a file given with `rw` may be written. */
+#define HC_FILE 3
+/* (clock): nanoseconds. 0: monotonic since some moment before the start; 1: since 1970-01-01 UTC. */
+#define HC_CLOCK 4
+/* (ns): after so many ns the interrupt VECTOR_TIMER comes to this vCPU, once. Replaces what was armed; UINT64_MAX
+ * disarms. The kernel ends the interrupt with an EOI to its local APIC. */
+#define HC_TIMER 5
+/* (buffer, length): random bytes of the host. Bytes written, at least 1. */
+#define HC_RANDOM 6
+/* (status): ends the machine; 0 to 255 is the exit status of `polder boot`. Does not return, but with -EINVAL. */
+#define HC_SHUTDOWN 7
+/* (number, rip, rsp, argument): starts a vCPU, with the caller's CR3. 0; -EBUSY if it runs already, -EINVAL. */
+#define HC_START_CPU 8
+/* (flags): sleeps until an interrupt waits for this vCPU or HC_WAKE is called for it; with IDLE_CONSOLE in flags also
+ * until the console can be read. 0. One HC_WAKE that came before is not lost. */
+#define HC_IDLE 9
+#define IDLE_CONSOLE 1
+/* (number): ends that vCPU's HC_IDLE. 0 or -EINVAL. */
+#define HC_WAKE 10
+/* (save, load): where ring 0 cannot execute XSAVE: stores the FPU state of ring 3 at `save`, then loads it from `load`
+ * (xstate-size bytes each, 64-byte aligned, 0 for neither). 0 or -EINVAL. */
+#define HC_XSTATE 11
+/* (number): sends an NMI to that vCPU, where there is no x2APIC. 0 or -EINVAL. */
+#define HC_NMI 12
+#define HC_COUNT 13
+
+#define VECTOR_TIMER VECTOR_DEADLINE
+
+#ifdef __ASSEMBLER__
+    .macro POLDER_BOOT_NOTE
+    .pushsection .note.polder, "a", @note
+    .balign 4
+    .long 7, 4, BOOT_NOTE_ABI
+    .asciz "polder"
+    .balign 4
+    .long BOOT_ABI
+    .popsection
+    .endm
+#endif
+
 #endif

@@ -21,12 +21,16 @@
 #ifndef POLDER_POLDER_H
 #define POLDER_POLDER_H
 
-#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#if __STDC_HOSTED__
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/types.h>
 #include <sys/user.h>
+#else
+#include <polder/freestanding.h>
+#endif
 
 #ifdef __cplusplus
 extern "C" {

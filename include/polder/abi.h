@@ -105,7 +105,8 @@
  *   cr3      the root that the monitor has made: its lower half is empty; its upper half maps, supervisor only,
  *              the image as its segments say;
  *              all RAM but the image's, at POLDER_DIRECT_BASE + guest-physical address: writable, never executable, in
- *              entries of 2 MiB;
+ *              entries of 2 MiB; the level-2 tables there reach to the limit of --memory and over all file windows, so
+ *              that a kernel maps what it brings in by storing such entries;
  *              one area per vCPU at POLDER_STUB_BASE + number * AREA_STRIDE: the data page, the IDT and the stacks at
  *              the offsets above, writable; AREA_EARLY executable. AREA_CODE and AREA_KERNEL are not present, but the
  *              tables down to their entries are there.

@@ -7,6 +7,7 @@
 #ifndef MONITOR_HOSTMEM_H
 #define MONITOR_HOSTMEM_H
 
+#include "records.h"
 #include "state.h"
 #include "types.h"
 #include <polder/polder.h>
@@ -29,13 +30,7 @@ int hostmem_init(void);
 /* True if a byte of [address, address + length) is the library's. */
 bool hostmem_overlaps(uint64_t address, uint64_t length);
 
-/* Records: zeroed, at least 16-byte aligned; NULL if there is no memory. size must be given back as it was asked for.
- */
-void *record_alloc(size_t size);
-void record_free(void *record, size_t size);
 /* EBUSY if records have been allocated already. 0 or -errno. */
 int record_set_allocator(const struct polder_allocator *allocator);
-/* Bytes of records handed out now: for tests of leaks. */
-uint64_t record_bytes(void);
 
 #endif

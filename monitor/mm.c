@@ -2,26 +2,15 @@
 #include "mm.h"
 #include "file.h"
 #include "hostmem.h"
+#include "map_args.h"
 #include "physmem.h"
 #include "vcpu.h"
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
 
-#ifndef PROT_SEM
-#define PROT_SEM 0x8 /* <asm-generic/mman-common.h>: accepted and without effect */
-#endif
-
-#ifndef MAP_UNINITIALIZED
-#define MAP_UNINITIALIZED 0x4000000 /* likewise */
-#endif
-
 /* A mapping of at most so many pages is filled at once; a larger one at its faults. */
 #define EAGER_PAGES 64
-#define LOWEST_CHOSEN 0x10000ull
-#define KNOWN_FLAGS_IGNORED                                                                                            \
-    (MAP_UNINITIALIZED | MAP_DENYWRITE | MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_NONBLOCK | MAP_STACK |      \
-        MAP_POPULATE)
 
 static PRIVATE_STATE struct {
     uint64_t last_serial;
@@ -450,49 +439,6 @@ bool mm_replace_page(struct mm_change *change, uint64_t address, const void *hva
 
 /* ---------------------------------------------------------------- mmap */
 
-static uint64_t choose(struct mm *mm, uint64_t hint, uint64_t length, bool huge)
-{
-    uint64_t end = hint + length;
-    if (hint >= PAGE_SIZE && end > hint && end <= USER_END) {
-        struct region *next = region_at_or_after(&mm->regions, hint);
-        if (!next || next->start >= end)
-            return hint;
-    }
-    if (huge) {
-        uint64_t at = regions_gap(&mm->regions, length + BLOCK_SIZE - PAGE_SIZE, USER_END, LOWEST_CHOSEN);
-        if (at)
-            return (at + BLOCK_SIZE - 1) & ~(BLOCK_SIZE - 1);
-    }
-    return regions_gap(&mm->regions, length, USER_END, LOWEST_CHOSEN);
-}
-
-static int check_map(uint64_t start, uint64_t length, int flags, uint64_t offset)
-{
-    int type = flags & MAP_TYPE;
-    if (length == 0 || (offset & ~PAGE_MASK))
-        return -EINVAL;
-    if (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE)
-        return -EINVAL;
-    if (type == MAP_SHARED_VALIDATE && (flags & ~(MAP_TYPE | MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_ANONYMOUS |
-                                                    MAP_GROWSDOWN | MAP_HUGETLB | KNOWN_FLAGS_IGNORED)))
-        return -EOPNOTSUPP;
-    if (flags & (MAP_GROWSDOWN | MAP_HUGETLB))
-        return -EINVAL;
-    if (page_up(length) == 0 || page_up(length) > USER_END)
-        return -ENOMEM;
-    if (offset > INT64_MAX - page_up(length))
-        return -EOVERFLOW;
-    if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
-        if (start & ~PAGE_MASK)
-            return -EINVAL;
-        if (start > USER_END - page_up(length))
-            return -ENOMEM;
-        if (start < PAGE_SIZE) /* as below vm.mmap_min_addr; what must not be there is said at MSR_CSTAR */
-            return -EPERM;
-    }
-    return 0;
-}
-
 static int fill_eagerly(struct mm *mm, const struct region *r)
 {
     if (!(r->prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) || r->kind == REGION_ANONYMOUS)
@@ -530,7 +476,7 @@ static int map_checked(
 {
     struct mm *mm = change->mm;
     bool fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
-    uint64_t start = fixed ? hint : choose(mm, (hint + PAGE_SIZE - 1) & PAGE_MASK, length, length >= BLOCK_SIZE);
+    uint64_t start = fixed ? hint : map_choose(&mm->regions, (hint + PAGE_SIZE - 1) & PAGE_MASK, length, length >= BLOCK_SIZE);
     if (!start && !fixed)
         return -ENOMEM;
     if (flags & MAP_FIXED_NOREPLACE) {
@@ -568,7 +514,7 @@ static int change_file(struct mm_change *change, int fd)
 int mm_map(struct mm_change *change, uint64_t start, uint64_t length, int prot, int flags, int fd, uint64_t offset,
     uint64_t *result)
 {
-    int error = check_map(start, length, flags, offset);
+    int error = map_check(start, length, flags, offset);
     if (error)
         return error;
     length = page_up(length);
@@ -607,18 +553,9 @@ int mm_map(struct mm_change *change, uint64_t start, uint64_t length, int prot, 
 
 /* ---------------------------------------------------------------- munmap, mprotect */
 
-static int check_range(uint64_t start, uint64_t length)
-{
-    if (start & ~PAGE_MASK)
-        return -EINVAL;
-    if (length > USER_END || start > USER_END - page_up(length))
-        return -ENOMEM;
-    return 0;
-}
-
 int mm_unmap(struct mm_change *change, uint64_t start, uint64_t length)
 {
-    if (check_range(start, length) || length == 0)
+    if (range_check(start, length) || length == 0)
         return -EINVAL;
     if (!regions_reserve(&change->mm->regions, 2))
         return -ENOMEM;
@@ -629,9 +566,9 @@ int mm_protect(struct mm_change *change, uint64_t start, uint64_t length, int pr
 {
     struct mm *mm = change->mm;
     uint8_t rwx = prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
-    if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | POLDER_PRIVILEGED))
+    if (!prot_check(prot))
         return -EINVAL;
-    int error = check_range(start, length);
+    int error = range_check(start, length);
     if (error || length == 0)
         return error;
     uint64_t end = start + page_up(length);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "region.h"
-#include "file.h"
-#include "hostmem.h"
-#include <string.h>
+#include "records.h"
 
 static int compare(const struct region *a, const struct region *b)
 {
@@ -15,7 +13,7 @@ RB_GENERATE_INTERNAL(region_tree, region, link, compare, TREE_FUNCTION)
 
 void regions_init(struct regions *regions)
 {
-    memset(regions, 0, sizeof *regions);
+    *regions = (struct regions){0};
     RB_INIT(&regions->tree);
 }
 

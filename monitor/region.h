@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * region: what is mapped where in a space, as intervals that do not overlap. Page tables are filled from this at mmap
- * time or at the fault.
+ * time or at the fault. Compiled for the host and for resident kernels.
  */
 #ifndef MONITOR_REGION_H
 #define MONITOR_REGION_H
@@ -9,7 +9,9 @@
 #include "types.h"
 #include <bsd/sys/tree.h>
 
-struct file;
+struct file; /* whoever compiles region.c says what it is: */
+void file_hold(struct file *file);
+void file_drop(struct file *file);
 
 enum region_kind {
     REGION_ANONYMOUS,    /* private: frames, in the space's chunks */

@@ -33,7 +33,7 @@ $(B)/%.pic.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -fPIC -fvisibility=hidden -c $< -o $@
 
-include $(wildcard tests/*/module.mk bench/module.mk examples/module.mk)
+include $(wildcard guest-stub/*/module.mk tests/*/module.mk bench/module.mk examples/module.mk examples/*/module.mk)
 
 # The stub: assembled, linked flat, and carried in the library as bytes. Its size is told at every build.
 $(B)/guest-stub/stub.o: guest-stub/stub.S include/polder/abi.h

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* map_args: what mmap(2), munmap(2) and mprotect(2) refuse, and which address mmap chooses. Compiled for the host and for
- * resident kernels. 0 or -errno. */
+/* map_args: what mmap(2), munmap(2) and mprotect(2) refuse, and which address mmap chooses. Compiled for the host and
+ * for resident kernels. 0 or -errno. */
 #ifndef MONITOR_MAP_ARGS_H
 #define MONITOR_MAP_ARGS_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "sandbox.h"
+#include "int_n.h"
 #include "vcpu.h"
 #include <errno.h>
 #include <polder/abi.h>
@@ -10,7 +11,6 @@
 #define KNOWN_FLAGS (POLDER_SINGLE_STEP | POLDER_XSTATE_LOAD | POLDER_XSTATE_STORE)
 
 #define VECTOR_DB 1
-#define VECTOR_UD 6
 #define VECTOR_GP 13
 #define VECTOR_PF 14
 #define PF_PRESENT 1ull
@@ -104,25 +104,12 @@ static bool page_fault(struct run *run, uint64_t address, uint64_t error, int *f
     return true;
 }
 
-/*
- * INT n through a gate that is not ring 3's is #GP with vector << 3 | 2 as its error code (Intel SDM vol. 3A, 6.13; AMD
- * APM vol. 2, 8.4.1). PVM gives #UD; QEMU's TCG shifts by 4.
- */
 static void normalise_int(struct run *run, struct trap *trap)
 {
     uint8_t code[2];
     struct user_regs_struct *regs = &run->params->regs;
-    bool suspect = trap->vector == VECTOR_UD || (trap->vector == VECTOR_GP && (trap->error_code & 2));
-    if (!suspect || trap->in_stub || mm_read(run->mm, code, 2, regs->rip) != 2 || code[0] != 0xcd)
-        return;
-    if (code[1] == 3) { /* the long form of int3, whose gate is ring 3's */
-        trap->vector = 3;
-        trap->error_code = 0;
-        regs->rip += 2;
-        return;
-    }
-    trap->vector = VECTOR_GP;
-    trap->error_code = (uint64_t)code[1] << 3 | 2;
+    if (!trap->in_stub && int_n_suspect(trap->vector, trap->error_code) && mm_read(run->mm, code, 2, regs->rip) == 2)
+        int_n_normalise(code, &trap->vector, &trap->error_code, regs);
 }
 
 static bool deadline_interrupt(struct run *run, int *failure)

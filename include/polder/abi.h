@@ -91,9 +91,9 @@
  * BOOT_IMAGE_MIN, none of them both writable and executable; with a note of the name "polder" and the type
  * BOOT_NOTE_ABI whose four bytes are BOOT_ABI. POLDER_BOOT_NOTE below makes it.
  *
- * Guest-physical memory: RAM begins at BOOT_RAM_BASE and has no hole. First the image, then, from the next 2 MiB on, what
- * the monitor has made (page tables, areas, device tree, initrd: the memory reservations of the device tree cover all
- * that and the image), then free memory to the end of /memory's reg. HC_MEMORY makes it longer.
+ * Guest-physical memory: RAM begins at BOOT_RAM_BASE and has no hole. First the image, then, from the next 2 MiB on,
+ * what the monitor has made (page tables, areas, device tree, initrd: the memory reservations of the device tree cover
+ * all that and the image), then free memory to the end of /memory's reg. HC_MEMORY makes it longer.
  *
  * At the entry of the ELF file: long mode with four levels of paging, CPL 0, interrupts off, EFER.NXE and CR0.WP set;
  * SMEP, UMIP, FSGSBASE and OSXSAVE in CR4 where CPUID has them, and SMAP never; the local APIC in x2APIC mode if CPUID
@@ -126,10 +126,10 @@
 #define AREA_KERNEL_SIZE 0x4000
 
 /*
- * A hypercall: the number and the arguments are stored in the data page of the vCPU that calls, then one byte is written
- * to PORT_HYPERCALL (any value). The results are in the data page when the instruction is done; no register changes.
- * Addresses are guest-physical and must lie in RAM, or the result is -EFAULT. DATA_CALL_RESULT is the result or a
- * negative errno of Linux; an unknown number gives -ENOSYS.
+ * A hypercall: the number and the arguments are stored in the data page of the vCPU that calls, then one byte is
+ * written to PORT_HYPERCALL (any value). The results are in the data page when the instruction is done; no register
+ * changes. Addresses are guest-physical and must lie in RAM, or the result is -EFAULT. DATA_CALL_RESULT is the result
+ * or a negative errno of Linux; an unknown number gives -ENOSYS.
  */
 #define DATA_CALL 0x400 /* number, then six arguments of 8 bytes */
 #define DATA_CALL_ARG(n) (0x408 + 8 * (n))
@@ -152,12 +152,12 @@
 #define HC_CONSOLE_WRITE 0
 /* (buffer, length): reads what is there. Bytes read, 0 at the end of the input, -EAGAIN if there is nothing yet. */
 #define HC_CONSOLE_READ 1
-/* (bytes): brings in more RAM, a multiple of 2 MiB, zeroed, right behind what is there. Its guest-physical address; mapped
- * nowhere yet. -ENOMEM beyond the limit of --memory, -EINVAL. */
+/* (bytes): brings in more RAM, a multiple of 2 MiB, zeroed, right behind what is there. Its guest-physical address;
+ * mapped nowhere yet. -ENOMEM beyond the limit of --memory, -EINVAL. */
 #define HC_MEMORY 2
-/* (index): brings in the file of the device-tree node file@index. Its guest-physical address, page-aligned; RESULT2: its
- * size in bytes. A page beyond its end reads as zeros, also when the file is cut later. -ENOENT, and what open(2) says.
- * Again the same address when it is called again. Only a file given with `rw` may be written. */
+/* (index): brings in the file of the device-tree node file@index. Its guest-physical address, page-aligned; RESULT2:
+ * its size in bytes. A page beyond its end reads as zeros, also when the file is cut later. -ENOENT, and what open(2)
+ * says. Again the same address when it is called again. Only a file given with `rw` may be written. */
 #define HC_FILE 3
 /* (clock): nanoseconds. 0: monotonic since some moment before the start; 1: since 1970-01-01 UTC. */
 #define HC_CLOCK 4
@@ -186,15 +186,8 @@
 #define VECTOR_TIMER VECTOR_DEADLINE
 
 #ifdef __ASSEMBLER__
-    .macro POLDER_BOOT_NOTE
-    .pushsection .note.polder, "a", @note
-    .balign 4
-    .long 7, 4, BOOT_NOTE_ABI
-    .asciz "polder"
-    .balign 4
-    .long BOOT_ABI
-    .popsection
-    .endm
+.macro POLDER_BOOT_NOTE.pushsection.note.polder, "a", @note.balign 4.long 7, 4,
+    BOOT_NOTE_ABI.asciz "polder".balign 4.long BOOT_ABI.popsection.endm
 #endif
 
 #endif

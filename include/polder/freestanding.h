@@ -15,15 +15,20 @@ extern "C" {
 
 typedef long ssize_t;
 typedef long off_t;
+#ifndef __sigset_t_defined /* headers of a C library that a library's headers have dragged in */
+#define __sigset_t_defined 1
 typedef struct {
     unsigned long bits[16];
 } sigset_t;
+#endif
 
+#ifndef _SYS_USER_H
 /* As PTRACE_GETREGS lays it out (Linux, arch/x86/include/uapi: struct user_regs_struct). */
 struct user_regs_struct {
     unsigned long long r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax, rip, cs,
         eflags, rsp, ss, fs_base, gs_base, ds, es, fs, gs;
 };
+#endif
 
 #ifndef PROT_READ
 #define PROT_NONE 0x0

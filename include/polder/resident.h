@@ -57,7 +57,8 @@ ssize_t polder_console_write(const void *buf, size_t count);
 /* At most 4096 bytes; 0 at the end of the input; -1 with EAGAIN if there is nothing yet. */
 ssize_t polder_console_read(void *buf, size_t count);
 
-/* ---- Files and memory to map: descriptors for src_fd. MAP_PRIVATE maps copy-on-write, MAP_SHARED the memory itself. */
+/* ---- Files and memory to map: descriptors for src_fd. MAP_PRIVATE maps copy-on-write, MAP_SHARED the memory itself.
+ */
 
 /* The --file of that name. ENOENT. */
 int polder_file_open(const char *name);
@@ -77,10 +78,12 @@ void *polder_file_page(int fd, uint64_t offset);
 
 /* Nanoseconds: 0 monotonic, 1 since 1970-01-01 UTC. One exit. */
 uint64_t polder_clock(int clock);
-/* One shot, ns from now, on this vCPU; it ends a run with POLDER_SIGNAL and VECTOR_TIMER, and polder_idle. Replaces what
- * was set; UINT64_MAX takes it back. An expiry that meets neither a run nor polder_idle ends the next one of either. */
+/* One shot, ns from now, on this vCPU; it ends a run with POLDER_SIGNAL and VECTOR_TIMER, and polder_idle. Replaces
+ * what was set; UINT64_MAX takes it back. An expiry that meets neither a run nor polder_idle ends the next one of
+ * either. */
 void polder_timer(uint64_t ns);
-/* Waits for the timer, for polder_cpu_wake, or with console for something to read (or the end of the input). May return early. */
+/* Waits for the timer, for polder_cpu_wake, or with console for something to read (or the end of the input). May return
+ * early. */
 void polder_idle(bool console);
 
 /* ---- The rest. */
@@ -93,7 +96,8 @@ __attribute__((noreturn)) void polder_shutdown(int status);
 /* How many vCPUs there are, and which one this is. */
 uint32_t polder_cpu_count(void);
 uint32_t polder_cpu(void);
-/* Starts that vCPU in function(argument), on a stack of 16 KiB of its own; it must not return. EINVAL, EBUSY, ENOMEM. */
+/* Starts that vCPU in function(argument), on a stack of 16 KiB of its own; it must not return. EINVAL, EBUSY, ENOMEM.
+ */
 int polder_cpu_start(uint32_t cpu, void (*function)(void *), void *argument);
 void polder_cpu_wake(uint32_t cpu);
 

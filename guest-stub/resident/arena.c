@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+#include "arena.h"
+#include "cpu.h"
+#include "file.h"
+#include "lock.h"
+#include "mm.h"
+#include "region.h"
+#include "tables.h"
+
+static struct {
+    struct lock lock;
+    struct regions regions;
+} arena;
+
+static uint64_t rights_of(int prot)
+{
+    return PTE_P | PTE_A | PTE_D | (prot & PROT_WRITE ? PTE_W : 0) | (prot & PROT_EXEC ? 0 : PTE_NX);
+}
+
+static uint64_t reserve(uint64_t size)
+{
+    uint64_t at = 0;
+    lock(&arena.lock);
+    if (size < ARENA_END - ARENA_BASE && regions_reserve(&arena.regions, 3))
+        at = regions_gap(&arena.regions, size + 2 * PAGE_SIZE, ARENA_END, ARENA_BASE);
+    if (at) {
+        at += PAGE_SIZE;
+        struct region model = {.start = at, .end = at + size};
+        regions_add(&arena.regions, &model);
+    }
+    unlock(&arena.lock);
+    return at;
+}
+
+static int page_for(struct file *file, uint64_t offset, bool shared, uint64_t *pa)
+{
+    uint64_t from = 0;
+    if (file) {
+        int error = file_page(file, offset, &from);
+        if (error)
+            return error;
+        if (shared) {
+            if (frame_is_ram(from))
+                frame_hold(from);
+            *pa = from;
+            return 0;
+        }
+    }
+    *pa = from ? frame_alloc() : frame_alloc_zeroed();
+    if (!*pa)
+        return -ENOMEM;
+    if (from)
+        memcpy(direct(*pa), direct(from), PAGE_SIZE);
+    return 0;
+}
+
+int arena_map(uint64_t size, int prot, struct file *file, uint64_t offset, bool shared, uint64_t *start)
+{
+    uint64_t at = reserve(size);
+    int error = at ? 0 : -ENOMEM;
+    for (uint64_t done = 0; !error && done < size; done += PAGE_SIZE) {
+        uint64_t pa;
+        lock(&arena.lock);
+        uint64_t *entry = table_entry_make(tables_own_root(), at + done);
+        unlock(&arena.lock);
+        error = entry ? page_for(file, offset + done, shared, &pa) : -ENOMEM;
+        if (!error)
+            entry_set(entry, pa | rights_of(prot));
+    }
+    if (error && at)
+        arena_free((void *)at, size);
+    *start = at;
+    return error;
+}
+
+void *arena_alloc(uint64_t size)
+{
+    uint64_t at;
+    return arena_map(size, PROT_READ | PROT_WRITE, NULL, 0, false, &at) ? NULL : (void *)at;
+}
+
+static void drop_page(void *opaque, uint64_t address, uint64_t *entry)
+{
+    (void)address;
+    uint64_t pa = *entry & PTE_ADDRESS;
+    entry_set(entry, 0);
+    if (frame_is_ram(pa))
+        frame_drop(pa, opaque);
+}
+
+/* The tables stay: they are where the next allocation will want them, and other vCPUs walk them. */
+void arena_free(void *at, uint64_t size)
+{
+    struct frame_list frames = {0};
+    uint64_t start = (uint64_t)at;
+    lock(&arena.lock);
+    for (uint64_t page = start; page < start + size; page += PAGE_SIZE) {
+        uint64_t *entry = table_entry(tables_own_root(), page);
+        if (entry && *entry)
+            drop_page(&frames, page, entry);
+    }
+    unlock(&arena.lock);
+    cpu_shoot_down(mm_own());
+    frames_free(&frames);
+    lock(&arena.lock);
+    /* Nodes for two cuts were asked for by reserve, and go back to it here. */
+    if (regions_reserve(&arena.regions, 2))
+        regions_remove(&arena.regions, start, start + size);
+    unlock(&arena.lock);
+}
+
+int arena_protect(uint64_t start, uint64_t end, int prot)
+{
+    lock(&arena.lock);
+    for (uint64_t page = start; page < end; page += PAGE_SIZE) {
+        uint64_t *entry = table_entry(tables_own_root(), page);
+        if (entry && *entry)
+            entry_set(entry, (*entry & PTE_ADDRESS) | rights_of(prot));
+    }
+    unlock(&arena.lock);
+    cpu_shoot_down(mm_own());
+    return 0;
+}
+
+bool arena_holds(uint64_t start, uint64_t end)
+{
+    lock(&arena.lock);
+    bool holds = start >= ARENA_BASE && end <= ARENA_END && regions_cover(&arena.regions, start, end);
+    unlock(&arena.lock);
+    return holds;
+}

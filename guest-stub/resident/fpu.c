@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "fpu.h"
+#include "frames.h"
+#include "hypercall.h"
+#include "machine.h"
+#include "records.h"
+#include <polder/freestanding.h>
+
+/* Offsets in an XSAVE area (Intel SDM vol. 1, 13.4). */
+#define XSAVE_FCW 0
+#define XSAVE_MXCSR 24
+#define XSAVE_BV 512
+#define XSAVE_COMP_BV 520
+#define XSAVE_HEADER_END 576
+#define FCW_RESET 0x37f
+#define MXCSR_RESET 0x1f80
+#define MXCSR_KNOWN 0xffffu
+
+/* XSAVE and XRSTOR fault where the area is not aligned, and the hypercall takes one page: the area is one or more. */
+static size_t area_size(void)
+{
+    return page_up(machine.xstate_size);
+}
+
+static void reset(char *area)
+{
+    memset(area, 0, XSAVE_HEADER_END);
+    *(uint16_t *)(area + XSAVE_FCW) = FCW_RESET;
+    *(uint32_t *)(area + XSAVE_MXCSR) = MXCSR_RESET;
+}
+
+struct context *context_new(void)
+{
+    struct context *context = record_alloc(sizeof *context);
+    if (!context)
+        return NULL;
+    context->state = record_alloc(area_size());
+    if (!context->state) {
+        record_free(context, sizeof *context);
+        return NULL;
+    }
+    reset(context->state);
+    return context;
+}
+
+void context_free(struct context *context)
+{
+    struct cpu *cpu = context->loaded;
+    if (cpu && cpu->fpu_owner == context)
+        cpu->fpu_owner = NULL;
+    record_free(context->state, area_size());
+    record_free(context, sizeof *context);
+}
+
+static void xsave(void *area)
+{
+    __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
+}
+
+static void xrstor(const void *area)
+{
+    __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
+}
+
+static void swap(void *save, const void *load)
+{
+    if (machine.native_ring0) {
+        if (save)
+            xsave(save);
+        if (load)
+            xrstor(load);
+    } else {
+        hypercall(HC_XSTATE, save ? direct_pa(save) : 0, load ? direct_pa(load) : 0, 0, 0);
+    }
+}
+
+/* What XRSTOR would fault at (Intel SDM vol. 1, 13.8.1); components that XCR0 lacks are among it. */
+static bool valid(const char *area)
+{
+    uint64_t xcr0 = 3;
+    if (machine.native_ring0) {
+        uint32_t low, high;
+        __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+        xcr0 = (uint64_t)high << 32 | low;
+    } else {
+        xcr0 = ~0ull; /* the hypercall looks */
+    }
+    if ((*(uint64_t *)(area + XSAVE_BV) & ~xcr0) || (*(uint32_t *)(area + XSAVE_MXCSR) & ~MXCSR_KNOWN))
+        return false;
+    for (const uint64_t *p = (const uint64_t *)(area + XSAVE_COMP_BV); p < (const uint64_t *)(area + XSAVE_HEADER_END);
+         p++) {
+        if (*p)
+            return false;
+    }
+    return true;
+}
+
+int fpu_own(struct cpu *cpu, struct context *context, const void *state)
+{
+    if (__builtin_expect(cpu->fpu_owner == context && !state, 1))
+        return 0;
+    if (state) {
+        if (!valid(state))
+            return -EINVAL;
+        memcpy(context->state, state, machine.xstate_size);
+        if (cpu->fpu_owner == context) /* what is in the registers is to be forgotten */
+            cpu->fpu_owner = NULL;
+    }
+    struct context *before = cpu->fpu_owner;
+    swap(before ? before->state : NULL, context->state);
+    if (before)
+        before->loaded = NULL;
+    cpu->fpu_owner = context;
+    context->loaded = cpu;
+    return 0;
+}
+
+void fpu_store(struct cpu *cpu, struct context *context, void *state)
+{
+    swap(context->state, NULL);
+    if (state)
+        memcpy(state, context->state, machine.xstate_size);
+    else { /* it may be loaded elsewhere next */
+        cpu->fpu_owner = NULL;
+        context->loaded = NULL;
+    }
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm: the spaces of a resident kernel. What is mapped where stands in regions, as in a hosted space; the pages
+ * themselves stand in the page table, whose entries own a reference of their frame each.
+ *
+ * Everything here is done under mm->lock, between mm_begin and mm_finish. What an operation takes away is gathered and
+ * freed only once no vCPU can reach it. All functions return 0 or a value, or -errno.
+ */
+#ifndef RESIDENT_MM_H
+#define RESIDENT_MM_H
+
+#include "frames.h"
+#include "lock.h"
+#include "region.h"
+#include <polder/polder.h>
+
+struct mm {
+    struct lock lock;
+    uint32_t references; /* descriptors and calls under way */
+    uint64_t root;
+    uint64_t generation; /* raised when a present entry has changed */
+    uint64_t serial;     /* never used twice */
+    struct regions regions;
+    struct mm *next, *previous; /* in the list of all */
+};
+
+struct mm_change {
+    struct mm *mm;
+    uint64_t page;    /* the page whose present entry was changed, if it is one */
+    uint32_t changed; /* how many */
+    struct frame_list frames, tables;
+};
+
+/* The kernel's own space, made by mm_init. */
+void mm_init(void);
+struct mm *mm_own(void);
+/* Something is mapped in its lower half: the kernel may use it at any time, so its root must be loaded while it runs.
+ */
+bool mm_own_in_use(void);
+
+int mm_new(struct mm **mm);
+void mm_hold(struct mm *mm);
+void mm_drop(struct mm *mm);
+int mm_copy(struct mm *mm, struct mm **copy);
+
+void mm_begin(struct mm *mm, struct mm_change *change);
+void mm_finish(struct mm_change *change);
+
+/* file: held by the caller; NULL for anonymous memory. */
+int mm_map(struct mm_change *change, uint64_t start, uint64_t length, int prot, int flags, struct file *file,
+    uint64_t offset, uint64_t *result);
+int mm_unmap(struct mm_change *change, uint64_t start, uint64_t length);
+int mm_protect(struct mm_change *change, uint64_t start, uint64_t length, int prot);
+
+enum mm_fault { MM_RESOLVED, MM_NOT_MAPPED, MM_DENIED, MM_BEYOND_FILE, MM_NO_MEMORY };
+
+/* A fault of ring 3; error is the hardware's code, of which W (2) and I (16) count. */
+enum mm_fault mm_fault(struct mm_change *change, uint64_t address, uint64_t error);
+
+ssize_t mm_read(struct mm *mm, void *buf, size_t count, uint64_t addr);
+ssize_t mm_write(struct mm *mm, const void *buf, size_t count, uint64_t addr);
+
+/* Takes the file's own pages from offset on out of every space. */
+void mms_forget_file(struct file *file, uint64_t offset);
+
+/* Shared by the parts of mm. */
+uint64_t mm_rights(const struct region *region);
+void mm_note_change(struct mm_change *change, uint64_t address);
+/* Makes the page of address there, for writing if write. */
+enum mm_fault mm_bring_in(struct mm_change *change, struct region *region, uint64_t address, bool write);
+
+#endif

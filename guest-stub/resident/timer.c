@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#include "timer.h"
+#include "hypercall.h"
+#include "machine.h"
+#include "own.h"
+#include <polder/resident.h>
+
+uint64_t timer_ticks_after(uint64_t ns)
+{
+    uint64_t khz = machine.tsc_khz;
+    /* ns * khz / 10^6 without the 128-bit division that a kernel has no library for. */
+    uint64_t ms = ns / 1000000, rest = ns % 1000000;
+    uint64_t ticks = ms > (UINT64_MAX >> 2) / khz ? UINT64_MAX >> 2 : ms * khz + rest * khz / 1000000;
+    uint64_t at = timer_now() + ticks;
+    return at ? at : 1;
+}
+
+static uint64_t ns_until(uint64_t at)
+{
+    int64_t ticks = (int64_t)(at - timer_now());
+    if (ticks <= 0)
+        return 1;
+    uint64_t khz = machine.tsc_khz, ms = (uint64_t)ticks / khz, rest = (uint64_t)ticks % khz;
+    return ms > UINT64_MAX / 2000000 ? UINT64_MAX / 2 : ms * 1000000 + rest * 1000000 / khz + 1;
+}
+
+void timer_arm(struct cpu *cpu, uint64_t at)
+{
+    if (cpu->armed_at && cpu->armed_at <= at)
+        return;
+    cpu->armed_at = at;
+    hypercall(HC_TIMER, ns_until(at), 0, 0, 0);
+}
+
+uint64_t timer_expired(struct cpu *cpu)
+{
+    uint64_t now = timer_now(), armed = cpu->armed_at;
+    cpu->armed_at = 0;
+    cpu_end_interrupt(cpu);
+    return now > armed ? now : armed;
+}
+
+EXPORT void polder_timer(uint64_t ns)
+{
+    struct cpu *cpu = this_cpu();
+    if (ns == UINT64_MAX) {
+        cpu->timer_at = 0; /* what is armed finds nothing to do */
+        return;
+    }
+    cpu->timer_at = timer_ticks_after(ns);
+    timer_arm(cpu, cpu->timer_at);
+}
+
+/* Lets in what waits. True if polder_timer's time has come. */
+static bool take_interrupts(struct cpu *cpu)
+{
+    __asm__ volatile("sti\n\tnop\n\tcli" : : : "memory");
+    if (!cpu->timer_pending)
+        return false;
+    cpu->timer_pending = 0;
+    uint64_t now = timer_expired(cpu);
+    if (!cpu->timer_at)
+        return false;
+    if (cpu->timer_at <= now) {
+        cpu->timer_at = 0;
+        return true;
+    }
+    timer_arm(cpu, cpu->timer_at);
+    return false;
+}
+
+EXPORT void polder_idle(bool console)
+{
+    struct cpu *cpu = this_cpu();
+    if (take_interrupts(cpu))
+        return;
+    cpu_idle(console ? IDLE_CONSOLE : 0);
+    take_interrupts(cpu);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* timer: one one-shot timer of the hypervisor's per vCPU serves polder_timer and the deadlines of runs. */
+#ifndef RESIDENT_TIMER_H
+#define RESIDENT_TIMER_H
+
+#include "cpu.h"
+
+/* TSC ticks after ns from now; never 0. */
+uint64_t timer_ticks_after(uint64_t ns);
+/* Sees to it that VECTOR_TIMER comes at `at` (TSC), if nothing is armed for an earlier time: that finds it too early,
+ * and arms again. An exit only where something must be armed. */
+void timer_arm(struct cpu *cpu, uint64_t at);
+/* VECTOR_TIMER has come: what time it is at the least, for the TSC may have been moved. */
+uint64_t timer_expired(struct cpu *cpu);
+static inline uint64_t timer_now(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+
+#endif

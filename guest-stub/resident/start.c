@@ -63,6 +63,7 @@ static int start_cpu(uint32_t number, void (*function)(void *), void *argument)
         return -ENOMEM;
     struct secondary *start = (struct secondary *)(stack + STACK_SIZE - 64);
     *start = (struct secondary){number, function, argument};
+    cpu_load(this_cpu(), mm_own()); /* the new vCPU gets this one's CR3 */
     int64_t result = hypercall(HC_START_CPU, number, (uint64_t)start_secondary, (uint64_t)start, (uint64_t)start);
     if (result == 0)
         return 0;

@@ -186,8 +186,17 @@
 #define VECTOR_TIMER VECTOR_DEADLINE
 
 #ifdef __ASSEMBLER__
-.macro POLDER_BOOT_NOTE.pushsection.note.polder, "a", @note.balign 4.long 7, 4,
-    BOOT_NOTE_ABI.asciz "polder".balign 4.long BOOT_ABI.popsection.endm
+/* clang-format off */
+    .macro POLDER_BOOT_NOTE
+    .pushsection .note.polder, "a", @note
+    .balign 4
+    .long 7, 4, BOOT_NOTE_ABI
+    .asciz "polder"
+    .balign 4
+    .long BOOT_ABI
+    .popsection
+    .endm
+/* clang-format on */
 #endif
 
 #endif

@@ -233,15 +233,32 @@ EXPORT int polder_copy(int mm_fd)
 
 /* ---------------------------------------------------------------- running */
 
-EXPORT int polder_run_sandbox(int mm_fd, struct polder_params *params)
+/* polder_run_sandbox, the long way (entry.S). */
+int run_sandbox(int mm_fd, struct polder_params *params)
 {
     struct mm *mm;
     int error = fd_get_mm(mm_fd, &mm);
     if (__builtin_expect(error != 0, 0))
         return fail(error);
     error = sandbox_run(mm, params);
+    if (!error)
+        sandbox_ready(mm_fd, mm, params);
     mm_drop(mm);
     return __builtin_expect(error != 0, 0) ? fail(error) : 0;
+}
+
+/* What came out when it went the short way, if it is no system call. */
+int run_trapped(struct polder_params *params, unsigned what)
+{
+    struct cpu *cpu = this_cpu();
+    int fd = (int)cpu->ready_fd;
+    struct mm *mm = cpu->ready_mm;
+    mm_hold(mm);
+    int error = sandbox_go_on(mm, params, what);
+    if (!error)
+        sandbox_ready(fd, mm, params);
+    mm_drop(mm);
+    return error ? fail(error) : 0;
 }
 
 EXPORT int polder_proceed(int mm_fd, struct polder_params *params)

@@ -11,7 +11,7 @@
 #define MSR_X2APIC_ICR 0x830u
 #define ICR_NMI (4u << 8 | 1u << 14)
 
-extern char entry_begin[], entry_vectors[], entry_syscall[], entry_end[];
+extern char entry_begin[], entry_vectors[], entry_syscall[], entry_syscall_msrs[], entry_end[];
 
 static struct {
     struct lock evicting;
@@ -63,6 +63,7 @@ bool cpu_prepare(uint32_t number)
     set_gates(area);
     struct cpu *cpu = cpu_of(number);
     cpu->number = number;
+    cpu_not_ready(cpu);
     cpu->x2apic = machine.x2apic;
     cpu->safe_root = tables_own_root();
     return true;
@@ -71,7 +72,8 @@ bool cpu_prepare(uint32_t number)
 void cpu_begin(void)
 {
     struct cpu *cpu = this_cpu();
-    cpu->lstar = area_of(cpu->number) + AREA_CODE + (uint64_t)(entry_syscall - entry_begin);
+    const char *entry = machine.native_ring0 ? entry_syscall : entry_syscall_msrs;
+    cpu->lstar = area_of(cpu->number) + AREA_CODE + (uint64_t)(entry - entry_begin);
     wrmsr(MSR_LSTAR, cpu->lstar);
     cpu->fs_base = cpu->gs_base = area_of(cpu->number) + AREA_DATA; /* abi.h */
     write_cr3(tables_own_root());
@@ -106,6 +108,7 @@ void cpu_load(struct cpu *cpu, const struct mm *mm)
         return;
     cpu->loaded_serial = mm->serial;
     cpu->loaded_generation = generation;
+    cpu_not_ready(cpu);
     write_cr3(mm->root);
 }
 

@@ -29,6 +29,10 @@ struct cpu {
     uint64_t safe_root;
     uint64_t nmis_begun, nmis_done; /* in ring 0 */
     uint64_t timer_pending;         /* an interrupt came in polder_idle */
+    const struct polder_params *ready_params; /* entry.S, polder_run_sandbox; NULL: take the long way */
+    uint64_t ready_fd;
+    struct polder_params *short_params; /* this run went the short way with them */
+    struct mm *ready_mm;                /* of ready_fd */
 
     uint32_t number;
     int error_number; /* errno */
@@ -60,6 +64,18 @@ _Static_assert(offsetof(struct cpu, safe_root) == CPU_SAFE_ROOT, "entry.S");
 _Static_assert(offsetof(struct cpu, nmis_begun) == CPU_NMIS_BEGUN, "entry.S");
 _Static_assert(offsetof(struct cpu, nmis_done) == CPU_NMIS_DONE, "entry.S");
 _Static_assert(offsetof(struct cpu, timer_pending) == CPU_TIMER_PENDING, "entry.S");
+_Static_assert(offsetof(struct cpu, ready_params) == CPU_READY_PARAMS, "entry.S");
+_Static_assert(offsetof(struct cpu, ready_fd) == CPU_READY_FD, "entry.S");
+_Static_assert(offsetof(struct cpu, short_params) == CPU_SHORT, "entry.S");
+_Static_assert(offsetof(struct polder_params, flags) == PARAMS_FLAGS, "entry.S");
+_Static_assert(offsetof(struct polder_params, sigmask) == PARAMS_SIGMASK, "entry.S");
+_Static_assert(offsetof(struct polder_params, deadline_ns) == PARAMS_DEADLINE, "entry.S");
+_Static_assert(offsetof(struct polder_params, reason) == PARAMS_REASON, "entry.S");
+_Static_assert(offsetof(struct polder_params, vector) == PARAMS_REASON + 4, "entry.S");
+_Static_assert(offsetof(struct polder_params, error_code) == PARAMS_ERROR_CODE, "entry.S");
+_Static_assert(offsetof(struct polder_params, fault_addr) == PARAMS_FAULT_ADDR, "entry.S");
+_Static_assert(offsetof(struct polder_params, kicked) == PARAMS_KICKED, "entry.S");
+_Static_assert(offsetof(struct polder_params, running) == PARAMS_KICKED + 4, "entry.S");
 _Static_assert(offsetof(struct user_regs_struct, orig_rax) == 120 && offsetof(struct user_regs_struct, ss) == 160,
     "entry.S pops and pushes it");
 
@@ -86,6 +102,12 @@ static inline struct cpu *this_cpu(void)
 static inline struct cpu *cpu_of(uint32_t number)
 {
     return (struct cpu *)(area_of(number) + AREA_KERNEL);
+}
+
+/* Something that the short way takes for granted has changed. */
+static inline void cpu_not_ready(struct cpu *cpu)
+{
+    cpu->ready_params = NULL;
 }
 
 static inline uint64_t rdmsr(uint32_t msr)
@@ -136,7 +158,7 @@ void cpu_evict(uint64_t root);
 /* Sleeps (HC_IDLE). Others do not wait for a vCPU that does. */
 void cpu_idle(uint64_t flags);
 
-/* unsigned: the vector, or ENTERED_... */
+/* Into ring 3 with these registers, and out again: 0 for a system call, or ENTERED_... */
 unsigned enter_ring3(struct cpu *cpu, struct user_regs_struct *regs);
 
 #endif

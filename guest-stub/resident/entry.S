@@ -15,26 +15,17 @@
 
 #define CPU(field) (entry_begin + AREA_KERNEL + (field))(%rip)
 
+#define THE_CPU (POLDER_STUB_BASE + AREA_KERNEL)
+
     .code64
     .section .text.entry, "ax", @progbits
-    .globl entry_begin, entry_vectors, entry_syscall, entry_end, enter_ring3
-    .hidden entry_begin, entry_vectors, entry_syscall, entry_end, enter_ring3
+    .globl polder_run_sandbox
+    .globl entry_begin, entry_vectors, entry_syscall, entry_syscall_msrs, entry_end, enter_ring3
+    .hidden entry_begin, entry_vectors, entry_syscall, entry_syscall_msrs, entry_end, enter_ring3
+    .hidden run_sandbox, run_trapped
 entry_begin:
 
-/* unsigned enter_ring3(struct cpu *, struct user_regs_struct *): the vector that came back. Called at the image's own
- * address. */
-    .balign 16
-enter_ring3:
-    push %rbx
-    push %rbp
-    push %r12
-    push %r13
-    push %r14
-    push %r15
-    lea 168(%rsi), %rax
-    mov %rax, CPU_REGS_END(%rdi)
-    mov %rsp, CPU_KERNEL_RSP(%rdi)
-    mov %rsi, %rsp
+    .macro pop_ring3
     pop %r15
     pop %r14
     pop %r13
@@ -52,6 +43,76 @@ enter_ring3:
     pop %rdi
     lea 8(%rsp), %rsp
     iretq
+    .endm
+
+    .macro push_callee_saved
+    push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    .endm
+
+    .macro pop_callee_saved
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbp
+    pop %rbx
+    .endm
+
+/*
+ * int polder_run_sandbox(int mm_fd, struct polder_params *params)
+ *
+ * The short way, for the call that repeats the last one: the same descriptor, whose space is still loaded and unchanged,
+ * and the same params, whose FPU state is still in the registers, with nothing asked for but to go on. Whatever makes
+ * one of these untrue takes CPU_READY_PARAMS away (cpu_not_ready), and they are only ever there on a machine with one vCPU.
+ * All else goes the long way, in C; so does what comes out otherwise than by a system call.
+ */
+    .balign 16
+polder_run_sandbox:
+    movabs $THE_CPU, %rax
+    cmp %edi, CPU_READY_FD(%rax)
+    jne run_sandbox
+    cmp %rsi, CPU_READY_PARAMS(%rax)
+    jne run_sandbox
+    mov PARAMS_FLAGS(%rsi), %ecx
+    or PARAMS_SIGMASK(%rsi), %rcx
+    or PARAMS_DEADLINE(%rsi), %rcx
+    or PARAMS_KICKED(%rsi), %rcx
+    jnz run_sandbox
+    cmpq $GDT_USER_CODE, PARAMS_CS(%rsi)
+    jne run_sandbox
+    cmpq $GDT_USER_DATA, PARAMS_SS(%rsi)
+    jne run_sandbox
+    testl $0xffff8000, PARAMS_RIP_HIGH(%rsi)
+    jnz run_sandbox
+    rdfsbase %rcx
+    cmp %rcx, PARAMS_FS_BASE(%rsi)
+    jne run_sandbox
+    rdgsbase %rcx
+    cmp %rcx, PARAMS_GS_BASE(%rsi)
+    jne run_sandbox
+    andq $EFLAGS_RING3, PARAMS_EFLAGS(%rsi)
+    orq $EFLAGS_FIXED, PARAMS_EFLAGS(%rsi)
+    push_callee_saved
+    mov %rsi, CPU_SHORT(%rax)
+    mov %rsp, CPU_KERNEL_RSP(%rax)
+    mov %rsi, %rsp
+    pop_ring3
+
+/* unsigned enter_ring3(struct cpu *, struct user_regs_struct *). Called at the image's own address. */
+    .balign 16
+enter_ring3:
+    push_callee_saved
+    lea 168(%rsi), %rax
+    mov %rax, CPU_REGS_END(%rdi)
+    movq $0, CPU_SHORT(%rdi)
+    mov %rsp, CPU_KERNEL_RSP(%rdi)
+    mov %rsi, %rsp
+    pop_ring3
 
     .macro push_registers
     push %rsi
@@ -70,19 +131,20 @@ enter_ring3:
     push %r15
     .endm
 
+/* eax: what came out. After the short way, C goes on with it: int run_trapped(params, what). */
     .macro return_to_caller
     mov CPU(CPU_KERNEL_RSP), %rsp
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %rbp
-    pop %rbx
+    pop_callee_saved
+    mov CPU(CPU_SHORT), %rdi
+    test %rdi, %rdi
+    jnz 9f
     ret
+9:  mov %eax, %esi
+    mov $run_trapped, %rax
+    jmp *%rax
     .endm
 
-    .balign 16
-entry_syscall:
+    .macro syscall_of_ring3
     mov %rsp, CPU(CPU_USER_RSP)
     mov CPU(CPU_REGS_END), %rsp
     pushq $GDT_USER_DATA
@@ -93,8 +155,33 @@ entry_syscall:
     push %rax /* orig_rax */
     push %rdi
     push_registers
-    mov $ENTERED_SYSCALL, %eax
-    return_to_caller
+    movq $-38, PARAMS_RAX(%rsp)   /* -ENOSYS */
+    movq $1, PARAMS_REASON(%rsp)  /* POLDER_SYSCALL, and vector 0 */
+    movq $0, PARAMS_ERROR_CODE(%rsp)
+    movq $0, PARAMS_FAULT_ADDR(%rsp)
+    .endm
+
+    .macro return_syscall
+    mov CPU(CPU_KERNEL_RSP), %rsp
+    xor %eax, %eax
+    pop_callee_saved
+    ret
+    .endm
+
+    .balign 16
+entry_syscall:
+    syscall_of_ring3
+    rdfsbase %rax
+    mov %rax, PARAMS_FS_BASE(%rsp)
+    rdgsbase %rax
+    mov %rax, PARAMS_GS_BASE(%rsp)
+    return_syscall
+
+/* Where there are no such instructions, C looks at the MSRs. */
+    .balign 16
+entry_syscall_msrs:
+    syscall_of_ring3
+    return_syscall
 
     .balign 16
 entry_vectors:
@@ -138,7 +225,8 @@ trap_of_ring3:
     jne 1f
     mov %cr2, %rdx
     mov %rdx, CPU(CPU_CR2)
-1:  return_to_caller
+1:  or $ENTERED_VECTOR, %eax
+    return_to_caller
 
 trap_of_ring0:
     cmpq $32, (%rsp)
@@ -166,7 +254,10 @@ debug_of_ring0:
     mov %rax, CPU(CPU_SCRATCH)
     lea entry_syscall(%rip), %rax
     cmp %rax, 16(%rsp)
-    mov CPU(CPU_SCRATCH), %rax
+    je 1f
+    lea entry_syscall_msrs(%rip), %rax
+    cmp %rax, 16(%rsp)
+1:  mov CPU(CPU_SCRATCH), %rax
     jne fatal
     add $16, %rsp
     iretq

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "fd.h"
+#include "cpu.h"
 #include "file.h"
 #include "frames.h"
 #include "mm.h"
@@ -123,6 +124,7 @@ int fd_close(int fd)
     if (slot) {
         old = *slot;
         *slot = (struct slot){0};
+        cpu_not_ready(this_cpu());
     }
     if ((old.mm || old.file) && (uint32_t)fd < table.lowest)
         table.lowest = (uint32_t)fd;

@@ -46,8 +46,10 @@ struct context *context_new(void)
 void context_free(struct context *context)
 {
     struct cpu *cpu = context->loaded;
-    if (cpu && cpu->fpu_owner == context)
+    if (cpu && cpu->fpu_owner == context) {
         cpu->fpu_owner = NULL;
+        cpu_not_ready(cpu);
+    }
     record_free(context->state, area_size());
     record_free(context, sizeof *context);
 }
@@ -107,6 +109,7 @@ int fpu_own(struct cpu *cpu, struct context *context, const void *state)
             cpu->fpu_owner = NULL;
     }
     struct context *before = cpu->fpu_owner;
+    cpu_not_ready(cpu);
     swap(before ? before->state : NULL, context->state);
     if (before)
         before->loaded = NULL;

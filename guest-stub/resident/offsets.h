@@ -15,9 +15,32 @@
 #define CPU_NMIS_BEGUN 0x48
 #define CPU_NMIS_DONE 0x50
 #define CPU_TIMER_PENDING 0x58
+#define CPU_READY_PARAMS 0x60
+#define CPU_READY_FD 0x68
+#define CPU_SHORT 0x70
 
-/* What enter_ring3 returns besides a vector. */
-#define ENTERED_SYSCALL 256
-#define ENTERED_COMPAT_SYSCALL 257
+/* Offsets in struct polder_params. */
+#define PARAMS_RAX 80
+#define PARAMS_RIP_HIGH 132
+#define PARAMS_CS 136
+#define PARAMS_EFLAGS 144
+#define PARAMS_SS 160
+#define PARAMS_FS_BASE 168
+#define PARAMS_GS_BASE 176
+#define PARAMS_FLAGS 232
+#define PARAMS_SIGMASK 240
+#define PARAMS_DEADLINE 248
+#define PARAMS_REASON 256 /* and vector */
+#define PARAMS_ERROR_CODE 264
+#define PARAMS_FAULT_ADDR 272
+#define PARAMS_KICKED 288 /* and running */
+
+/* What of eflags ring 3 may have (Intel SDM vol. 1, 3.4.3): all but IOPL, VM, VIF, VIP, and NT; IF is set. */
+#define EFLAGS_RING3 0x250dd5
+#define EFLAGS_FIXED 0x202
+
+/* What enter_ring3 returns: 0 for a system call, which is reported in the params already; else a vector and this bit. */
+#define ENTERED_VECTOR 0x1000
+#define ENTERED_COMPAT_SYSCALL 0x2000
 
 #endif

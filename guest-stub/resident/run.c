@@ -8,9 +8,6 @@
 #include <polder/freestanding.h>
 
 #define EFLAGS_TF 0x100ull
-/* What of eflags ring 3 may have (Intel SDM vol. 1, 3.4.3): all but IOPL, VM, VIF, VIP, and NT; IF is set. */
-#define EFLAGS_RING3 0x250dd5ull
-#define EFLAGS_FIXED 0x202ull
 #define KNOWN_FLAGS (POLDER_SINGLE_STEP | POLDER_XSTATE_LOAD | POLDER_XSTATE_STORE)
 
 #define MSR_FS_BASE 0xc0000100u
@@ -143,16 +140,18 @@ static bool timer_interrupt(struct run *run)
 }
 
 /* True if the run is over, or *failure is not 0. */
-static bool trapped(struct run *run, unsigned vector, int *failure)
+static bool trapped(struct run *run, unsigned what, int *failure)
 {
     struct user_regs_struct *regs = &run->params->regs;
     uint64_t error_code = run->cpu->error_code;
-    switch (vector) {
-    case ENTERED_SYSCALL:
-        return report_syscall(run);
-    case ENTERED_COMPAT_SYSCALL: /* what it is on Intel, at the instruction (Intel SDM vol. 2B, SYSCALL) */
+    unsigned vector = what & 0xff;
+    if (what == 0) /* a system call, which entry.S has reported */
+        return true;
+    if (what == ENTERED_COMPAT_SYSCALL) { /* what it is on Intel, at the instruction (Intel SDM vol. 2B, SYSCALL) */
         regs->rip = (uint32_t)(regs->rip - 2);
         return report(run, POLDER_EXCEPTION, VECTOR_UD, 0, 0);
+    }
+    switch (vector) {
     case 2: /* NMI: another vCPU wants something that is looked at on the way in */
         return false;
     case VECTOR_TIMER:
@@ -197,6 +196,12 @@ static void set_base(uint32_t msr, uint64_t base)
         __asm__ volatile("wrgsbase %0" : : "r"(base));
 }
 
+static void take_bases(struct cpu *cpu, struct polder_params *p)
+{
+    p->regs.fs_base = cpu->fs_base = get_base(MSR_FS_BASE);
+    p->regs.gs_base = cpu->gs_base = get_base(MSR_GS_BASE);
+}
+
 static bool ended_before(struct run *run)
 {
     struct polder_params *p = run->params;
@@ -227,22 +232,21 @@ static bool enter_once(struct run *run, int *failure)
     __atomic_store_n(&p->running, cpu->number + 1, __ATOMIC_RELAXED);
     __atomic_store_n(&cpu->inside, run->mm, machine.cpu_count > 1 ? __ATOMIC_SEQ_CST : __ATOMIC_RELAXED);
     cpu_load(cpu, run->mm);
-    unsigned vector = 2;
+    unsigned what = ENTERED_VECTOR | 2;
     if (__builtin_expect(!__atomic_load_n(&p->kicked, __ATOMIC_RELAXED), 1)) {
         if (cpu->fs_base != p->regs.fs_base)
             set_base(MSR_FS_BASE, p->regs.fs_base);
         if (cpu->gs_base != p->regs.gs_base)
             set_base(MSR_GS_BASE, p->regs.gs_base);
-        vector = enter_ring3(cpu, &p->regs);
-        p->regs.fs_base = cpu->fs_base = get_base(MSR_FS_BASE);
-        p->regs.gs_base = cpu->gs_base = get_base(MSR_GS_BASE);
+        what = enter_ring3(cpu, &p->regs);
+        take_bases(cpu, p);
     }
     __atomic_store_n(&cpu->inside, NULL, __ATOMIC_RELEASE);
     __atomic_store_n(&cpu->runs, cpu->runs + 1, __ATOMIC_RELEASE);
     __atomic_store_n(&p->running, 0, __ATOMIC_RELEASE);
     if (__builtin_expect((p->flags & POLDER_SINGLE_STEP) && !run->own_tf, 0))
         p->regs.eflags &= ~EFLAGS_TF;
-    return trapped(run, vector, failure);
+    return trapped(run, what, failure);
 }
 
 static int run_claimed(struct run *run, struct context *context)
@@ -288,6 +292,29 @@ int sandbox_run(struct mm *mm, struct polder_params *params)
     error = run_claimed(&run, context);
     __atomic_store_n(&context->running, 0, __ATOMIC_RELEASE);
     return error;
+}
+
+int sandbox_go_on(struct mm *mm, struct polder_params *params, unsigned what)
+{
+    struct run run = {.mm = mm, .params = params, .cpu = this_cpu(), .own_tf = params->regs.eflags & EFLAGS_TF};
+    int error = 0;
+    take_bases(run.cpu, params);
+    if (trapped(&run, what, &error))
+        return error;
+    while (!enter_once(&run, &error))
+        ;
+    return error;
+}
+
+void sandbox_ready(int mm_fd, struct mm *mm, struct polder_params *params)
+{
+    struct cpu *cpu = this_cpu();
+    if (machine.cpu_count > 1 || !machine.native_ring0 || cpu->loaded_serial != mm->serial ||
+        cpu->loaded_generation != mm->generation || cpu->regs_end != (uint64_t)(&params->regs.ss + 1))
+        return;
+    cpu->ready_params = params;
+    cpu->ready_mm = mm;
+    cpu->ready_fd = (uint32_t)mm_fd;
 }
 
 void sandbox_kick(struct polder_params *params)

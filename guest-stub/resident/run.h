@@ -8,6 +8,10 @@ struct polder_params;
 
 /* 0 or -errno. mm is held. */
 int sandbox_run(struct mm *mm, struct polder_params *params);
+/* A run that went the short way (entry.S) has come out with this, which is no system call: the rest of the run. */
+int sandbox_go_on(struct mm *mm, struct polder_params *params, unsigned what);
+/* The run is over, and the next one may go the short way if it is the same again. */
+void sandbox_ready(int mm_fd, struct mm *mm, struct polder_params *params);
 void sandbox_kick(struct polder_params *params);
 void sandbox_fini(struct polder_params *params);
 

@@ -17,12 +17,12 @@ endif
 CFLAGS_ALL = -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE -Iinclude -Imonitor -I$(B) -MMD -MP $(SANFLAGS) $(CFLAGS)
 
 # libpolder is everything in monitor/ (its name is its reason to change) but what belongs to the program alone;
-# the program is monitor/main.c, monitor/cmd_*.c and the Linux personality.
+# the program is monitor/main.c, monitor/cmd_*.c, the Linux personality and the machine of `polder boot`.
 LIB_SRC := $(filter-out monitor/main.c monitor/cmd_%.c monitor/kvm_probe.c,$(wildcard monitor/*.c)) $(wildcard monitor/proceed/*.c)
-PROG_SRC := $(wildcard monitor/main.c monitor/cmd_*.c monitor/kvm_probe.c monitor/linux/*.c)
+PROG_SRC := $(wildcard monitor/main.c monitor/cmd_*.c monitor/kvm_probe.c monitor/linux/*.c monitor/boot/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(B)/monitor/stub_image.o
 PIC_OBJ := $(LIB_OBJ:%.o=%.pic.o)
-PROG_OBJ := $(PROG_SRC:%.c=$(B)/%.o)
+PROG_OBJ := $(PROG_SRC:%.c=$(B)/%.o) $(B)/guest-stub/early.o
 
 all: $(B)/libpolder.a $(B)/libpolder.so $(B)/polder.pc $(if $(wildcard monitor/main.c),$(B)/polder)
 
@@ -46,6 +46,10 @@ $(B)/stub.bin: $(B)/guest-stub/stub.o ld/stub.ld
 $(B)/monitor/stub_image.o $(B)/monitor/stub_image.pic.o: guest-stub/image.S $(B)/stub.bin
 	@mkdir -p $(@D)
 	$(CC) -I$(B) -c $< -o $@
+# The first traps of a kernel that `polder boot` runs: a page of bytes in the program.
+$(B)/guest-stub/early.o: guest-stub/early.S include/polder/abi.h monitor/boot/early.h
+	@mkdir -p $(@D)
+	$(CC) -Iinclude -Imonitor -c $< -o $@
 OBJCOPY ?= objcopy
 OBJDUMP ?= objdump
 
@@ -57,7 +61,7 @@ $(B)/libpolder.so: $(PIC_OBJ) ld/libpolder.map
 # The program is static and position-independent: the kernel then puts it, its heap and its stack into the upper part of
 # the address space, where no program that it runs wants to be. A sanitizer's run-time cannot be linked like that.
 $(B)/polder: $(PROG_OBJ) $(B)/libpolder.a
-	$(CC) $(SANFLAGS) $(LDFLAGS) $(if $(SANFLAGS),-pie,-static-pie) $(PROG_OBJ) $(B)/libpolder.a -o $@ -pthread
+	$(CC) $(SANFLAGS) $(LDFLAGS) $(if $(SANFLAGS),-pie,-static-pie) $(PROG_OBJ) $(B)/libpolder.a -o $@ -lfdt -lelf -lz -pthread
 $(PROG_OBJ): CFLAGS += -fPIE
 $(B)/polder.pc: Makefile
 	@mkdir -p $(@D)
@@ -72,7 +76,7 @@ clean:
 # make check compares these programs with themselves, natively and in a sandbox; QEMU and cpio are for tests/nested.
 DEPS := gcc libc6-dev binutils make pkg-config libcmocka-dev libseccomp-dev libelf-dev libfdt-dev libbsd-dev strace \
 	busybox-static coreutils diffutils findutils gawk sed grep xz-utils perl python3 sqlite3 bc \
-	qemu-system-x86 cpio
+	qemu-system-x86 cpio device-tree-compiler
 LINT_DEPS := shellcheck clang-format
 install-packages = @missing=; for p in $(1); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; \

@@ -8,6 +8,7 @@
 
 int cmd_run(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
+int cmd_boot(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 
 #endif

@@ -19,10 +19,8 @@
 #define CR4_OSXMMEXCPT (1ull << 10)
 #define CR4_UMIP (1ull << 11)
 #define CR4_FSGSBASE (1ull << 16)
-#define CR4_PCIDE (1ull << 17)
 #define CR4_OSXSAVE (1ull << 18)
 #define CR4_SMEP (1ull << 20)
-#define CR4_SMAP (1ull << 21)
 #define EFER_SCE_LME_LMA_NXE 0xd01ull
 
 #define MSR_STAR 0xc0000081u
@@ -35,6 +33,8 @@
 #define APIC_SPURIOUS 0xf0
 #define APIC_SPURIOUS_ENABLE 0x100
 #define APIC_ISR 0x100
+#define APIC_IRR 0x200
+#define APIC_BASE_X2APIC 0xc00ull /* enabled, in x2APIC mode */
 #define APIC_LVT_TIMER 0x320
 #define APIC_TIMER_TSC_DEADLINE (2u << 17)
 
@@ -123,15 +123,16 @@ static void read_cpuid(void)
     if (ecx1 >> 26 & 1)
         kvm.cr4 |= CR4_OSXSAVE;
     if (ecx1 >> 17 & 1)
-        kvm.cr4 |= CR4_PCIDE;
+        kvm.cr4 |= KVM_CR4_PCIDE;
     if (ebx7 & 1)
         kvm.cr4 |= CR4_FSGSBASE;
     if (ebx7 >> 7 & 1)
         kvm.cr4 |= CR4_SMEP;
     if (ebx7 >> 20 & 1)
-        kvm.cr4 |= CR4_SMAP;
+        kvm.cr4 |= KVM_CR4_SMAP;
     if (ecx7 >> 2 & 1)
         kvm.cr4 |= CR4_UMIP;
+    kvm.x2apic = ecx1 >> 21 & 1;
     kvm.native_ring0 = (kvm.cr4 & CR4_FSGSBASE) && (kvm.cr4 & CR4_SMEP);
     if (!(kvm.cr4 & CR4_OSXSAVE))
         kvm.xcr0 = 0;
@@ -174,6 +175,7 @@ static int make_vm(void)
     kvm.fd = highfd_move(fd);
     kvm.max_slots = (uint32_t)capability(kvm.fd, KVM_CAP_NR_MEMSLOTS);
     kvm.max_vcpus = (uint32_t)capability(kvm.fd, KVM_CAP_MAX_VCPUS);
+    kvm.readonly_slots = capability(kvm.fd, KVM_CAP_READONLY_MEM);
     int xsave = capability(kvm.fd, KVM_CAP_XSAVE2);
     kvm.xsave_size = xsave < 4096 ? 4096 : (uint32_t)xsave;
     /* The local APIC in the kernel, the rest nowhere: it is what makes NMIs and a timer without any signal possible. */
@@ -221,11 +223,24 @@ void kvm_forget(void)
     kvm.fd = kvm.dev = -1;
 }
 
+static int set_slot(uint32_t slot, gpa_t gpa, uint64_t size, void *hva, uint32_t flags)
+{
+    struct kvm_userspace_memory_region region = {.slot = slot,
+        .flags = flags,
+        .guest_phys_addr = gpa.value,
+        .memory_size = size,
+        .userspace_addr = (uint64_t)hva};
+    return call(kvm.fd, KVM_SET_USER_MEMORY_REGION, &region);
+}
+
 int kvm_set_slot(uint32_t slot, gpa_t gpa, uint64_t size, void *hva)
 {
-    struct kvm_userspace_memory_region region = {
-        .slot = slot, .guest_phys_addr = gpa.value, .memory_size = size, .userspace_addr = (uint64_t)hva};
-    return call(kvm.fd, KVM_SET_USER_MEMORY_REGION, &region);
+    return set_slot(slot, gpa, size, hva, 0);
+}
+
+int kvm_set_readonly_slot(uint32_t slot, gpa_t gpa, uint64_t size, void *hva)
+{
+    return set_slot(slot, gpa, size, hva, kvm.readonly_slots ? KVM_MEM_READONLY : 0);
 }
 
 static struct kvm_segment segment(uint16_t selector, uint8_t type)
@@ -248,11 +263,14 @@ static int set_ring0(struct kvm_vcpu *vcpu, const struct kvm_ring0 *ring0)
         return error;
     s.cr0 = CR0_PE_ET_NE_WP_AM_PG;
     s.cr3 = ring0->cr3;
-    s.cr4 = kvm.cr4;
+    s.cr4 = kvm.cr4 & ~ring0->cr4_without;
     s.efer = EFER_SCE_LME_LMA_NXE;
     s.cs = segment(GDT_KERNEL_CODE, 11);
     s.ss = segment(GDT_KERNEL_DATA, 3);
     s.ds = s.es = s.fs = s.gs = (struct kvm_segment){.type = 3, .s = 1, .unusable = 1};
+    s.fs.base = s.gs.base = ring0->segment_base;
+    if (ring0->x2apic)
+        s.apic_base |= APIC_BASE_X2APIC;
     s.tr = (struct kvm_segment){.base = ring0->tss_base, .limit = 0x67, .selector = GDT_TSS, .type = 11, .present = 1};
     s.ldt = (struct kvm_segment){.unusable = 1, .type = 2};
     s.gdt.base = ring0->gdt_base;
@@ -430,6 +448,26 @@ int kvm_arm_deadline(struct kvm_vcpu *vcpu, uint64_t ns)
     unsigned __int128 ticks = (unsigned __int128)ns * kvm.tsc_khz / 1000000;
     entry->data = ticks > INT64_MAX ? (uint64_t)INT64_MAX : now + (uint64_t)ticks + 1;
     return call(vcpu->fd, KVM_SET_MSRS, &msr) == 1 ? 0 : -EIO;
+}
+
+int kvm_disarm_deadline(struct kvm_vcpu *vcpu)
+{
+    union msrs msr = {.list.nmsrs = 1};
+    struct kvm_msr_entry *entry = msr.list.entries;
+    entry->index = MSR_TSC_DEADLINE;
+    return call(vcpu->fd, KVM_SET_MSRS, &msr) == 1 ? 0 : -EIO;
+}
+
+bool kvm_interrupt_waits(struct kvm_vcpu *vcpu)
+{
+    struct kvm_lapic_state apic;
+    struct kvm_vcpu_events events;
+    if (call(vcpu->fd, KVM_GET_LAPIC, &apic) < 0 || kvm_get_events(vcpu, &events) < 0)
+        return false;
+    bool waits = events.nmi.pending || events.nmi.injected || events.interrupt.injected;
+    for (int i = 0; i < 8; i++)
+        waits |= *(uint32_t *)(apic.regs + APIC_IRR + 16 * i) != 0;
+    return waits;
 }
 
 int kvm_end_interrupt(struct kvm_vcpu *vcpu)

@@ -20,6 +20,8 @@ struct kvm_vm {
     uint64_t cr4;      /* what this KVM takes of SMEP, SMAP, UMIP, FSGSBASE, PCIDE, OSXSAVE */
     bool native_ring0; /* FSGSBASE and SMEP in the CPUID that KVM offers: ring 0 is the CPU's, not an emulator's */
     bool tsc_offset;   /* KVM_VCPU_TSC_CTRL is there */
+    bool x2apic;
+    bool readonly_slots; /* KVM_MEM_READONLY */
     uint32_t tsc_khz;
 } PRIVATE_TYPE;
 
@@ -32,6 +34,8 @@ void kvm_forget(void); /* after fork(): closes what belongs to the parent */
 const char *kvm_missing(void);
 
 int kvm_set_slot(uint32_t slot, gpa_t gpa, uint64_t size, void *hva);
+/* A guest's write there is KVM_EXIT_MMIO; on a KVM without such slots, EFAULT from the host's protection. */
+int kvm_set_readonly_slot(uint32_t slot, gpa_t gpa, uint64_t size, void *hva);
 
 struct kvm_vcpu {
     int fd;
@@ -39,10 +43,17 @@ struct kvm_vcpu {
     struct kvm_run *run;
 };
 
+#define KVM_CR4_PCIDE (1ull << 17)
+#define KVM_CR4_SMAP (1ull << 21)
+
 /* The registers that make ring 0 of a vCPU: what the stub's area has at which address. */
 struct kvm_ring0 {
     uint64_t cr3, gdt_base, idt_base, tss_base, lstar, rip;
     uint16_t gdt_limit;
+    /* What only a resident kernel wants; all zero for the stub. */
+    uint64_t segment_base; /* of FS and GS */
+    uint64_t cr4_without;  /* bits of kvm.cr4 that it is to turn on itself */
+    bool x2apic;           /* the local APIC in x2APIC mode; only with kvm.x2apic */
 };
 
 /* run_at: where in the reservation kvm_run is mapped, kvm.run_size bytes. At an address of the kernel's choice, it
@@ -64,6 +75,9 @@ int kvm_set_xsave(struct kvm_vcpu *vcpu, const void *area); /* -EINVAL for reser
 int kvm_set_sigmask(struct kvm_vcpu *vcpu, const void *mask);
 /* Arms the local APIC's timer for VECTOR_DEADLINE, ns from now. */
 int kvm_arm_deadline(struct kvm_vcpu *vcpu, uint64_t ns);
+int kvm_disarm_deadline(struct kvm_vcpu *vcpu);
+/* True if the local APIC holds an interrupt, or an NMI waits, that the vCPU has not taken yet. Not while it runs. */
+bool kvm_interrupt_waits(struct kvm_vcpu *vcpu);
 /* Ends the interrupt that it raised, so that the next can come. */
 int kvm_end_interrupt(struct kvm_vcpu *vcpu);
 /* Sends an NMI: whatever the vCPU runs, it comes to the stub. Async-signal-safe, from any thread, without a signal. */

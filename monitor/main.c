@@ -16,6 +16,7 @@ struct command {
 static const struct command commands[] = {
     {"run", cmd_run},
     {"trace", cmd_trace},
+    {"boot", cmd_boot},
     {"info", cmd_info},
 };
 
@@ -79,6 +80,7 @@ static const struct argp argp = {
            "Commands:\n"
            "  run PROGRAM [ARG...]    run a Linux program in a sandbox\n"
            "  trace PROGRAM [ARG...]  the same, and print its system calls\n"
+           "  boot KERNEL             boot a resident kernel\n"
            "  info                    what this machine's KVM can do\n"
            "  help [COMMAND]          this text, or that of a command\n"
            "\n"

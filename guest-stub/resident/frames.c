@@ -11,10 +11,11 @@ static struct {
     struct lock lock;
     struct frame_list free, clean_tables, clean_roots;
     uint64_t fresh, fresh_end; /* never used, and zero */
-    uint64_t first, end;       /* RAM that is managed here */
     uint64_t limit;            /* bytes */
     uint64_t used;             /* frames handed out */
 } frames;
+
+struct frames_range frames_range; /* RAM that is managed here */
 
 static uint32_t number_of(uint64_t pa)
 {
@@ -43,14 +44,9 @@ static uint64_t pop(struct frame_list *list)
 
 void frames_init(uint64_t start, uint64_t end, uint64_t limit_bytes)
 {
-    frames.first = frames.fresh = start;
-    frames.end = frames.fresh_end = end;
+    frames_range.first = frames.fresh = start;
+    frames_range.end = frames.fresh_end = end;
     frames.limit = limit_bytes;
-}
-
-bool frame_is_ram(uint64_t pa)
-{
-    return pa >= frames.first && pa < __atomic_load_n(&frames.end, __ATOMIC_RELAXED);
 }
 
 uint64_t frames_used(void)
@@ -98,7 +94,7 @@ static bool grow(void)
         return false;
     frames.fresh = (uint64_t)pa;
     frames.fresh_end = (uint64_t)pa + bytes;
-    __atomic_store_n(&frames.end, frames.fresh_end, __ATOMIC_RELAXED);
+    __atomic_store_n(&frames_range.end, frames.fresh_end, __ATOMIC_RELAXED);
     return true;
 }
 

@@ -39,8 +39,14 @@ static inline struct frame *frame_of(uint64_t pa)
 
 /* All RAM of [start, end), both at boundaries of 2 MiB, is free and zero; the limit is what RAM may grow to. */
 void frames_init(uint64_t start, uint64_t end, uint64_t limit_bytes);
+extern struct frames_range {
+    uint64_t first, end;
+} frames_range;
 /* True for what frame_alloc gave; false for a file's window. */
-bool frame_is_ram(uint64_t pa);
+static inline bool frame_is_ram(uint64_t pa)
+{
+    return pa >= frames_range.first && pa < __atomic_load_n(&frames_range.end, __ATOMIC_RELAXED);
+}
 uint64_t frames_used(void); /* bytes */
 uint64_t frames_limit(void);
 

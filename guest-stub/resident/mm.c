@@ -75,11 +75,6 @@ int mm_new(struct mm **result)
     return 0;
 }
 
-void mm_hold(struct mm *mm)
-{
-    __atomic_fetch_add(&mm->references, 1, __ATOMIC_RELAXED);
-}
-
 static void drop_page(void *opaque, uint64_t address, uint64_t *entry)
 {
     struct mm_change *change = opaque;
@@ -91,10 +86,8 @@ static void drop_page(void *opaque, uint64_t address, uint64_t *entry)
         frame_drop(pa, &change->frames);
 }
 
-void mm_drop(struct mm *mm)
+void mm_free(struct mm *mm)
 {
-    if (__atomic_sub_fetch(&mm->references, 1, __ATOMIC_ACQ_REL))
-        return;
     struct mm_change change = {.mm = mm};
     delist(mm);
     cpu_evict(mm->root);
@@ -108,19 +101,7 @@ void mm_drop(struct mm *mm)
 
 /* ---------------------------------------------------------------- changes */
 
-void mm_begin(struct mm *mm, struct mm_change *change)
-{
-    *change = (struct mm_change){.mm = mm};
-    lock(&mm->lock);
-}
-
-void mm_note_change(struct mm_change *change, uint64_t address)
-{
-    change->page = address & PAGE_MASK;
-    change->changed++;
-}
-
-void mm_finish(struct mm_change *change)
+void mm_finish_changed(struct mm_change *change)
 {
     struct mm *mm = change->mm;
     if (change->changed) {
@@ -147,29 +128,29 @@ static void remove_range(struct mm_change *change, uint64_t start, uint64_t end)
 
 /* ---------------------------------------------------------------- mmap */
 
-uint64_t mm_rights(const struct region *region)
-{
-    uint64_t rights = PTE_P | PTE_A | PTE_D;
-    if (!region->privileged)
-        rights |= PTE_U;
-    if (region->prot & PROT_WRITE)
-        rights |= PTE_W;
-    if (!(region->prot & PROT_EXEC))
-        rights |= PTE_NX;
-    return rights;
-}
+/* A mapping of a file of at most so many pages is filled at once: whoever maps a page at its fault wants it now. */
+#define EAGER_PAGES 16
 
-/* The kernel itself uses its own space, and must not fault: all is there from the start. */
 static int populate(struct mm_change *change, struct region *r, uint64_t start, uint64_t end)
 {
+    bool write = change->mm == mm_own() && (r->prot & PROT_WRITE);
     if (!(r->prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
         return 0;
     for (uint64_t page = start; page < end; page += PAGE_SIZE) {
-        enum mm_fault result = mm_bring_in(change, r, page, r->prot & PROT_WRITE);
+        enum mm_fault result = mm_bring_in(change, r, page, write);
         if (result == MM_NO_MEMORY)
             return -ENOMEM;
     }
     return 0;
+}
+
+/* The kernel itself uses its own space, and must not fault: all is there from the start. */
+static int map_own(struct mm_change *change, uint64_t start, uint64_t end)
+{
+    int error = populate(change, region_find(&change->mm->regions, start), start, end);
+    if (error && regions_reserve(&change->mm->regions, 2))
+        remove_range(change, start, end);
+    return error;
 }
 
 static int map_model(
@@ -192,12 +173,12 @@ static int map_model(
     model->end = start + length;
     regions_add(&mm->regions, model);
     *result = start;
-    int error = 0;
-    if (mm == mm_own() || (flags & MAP_POPULATE))
-        error = populate(change, region_find(&mm->regions, start), start, start + length);
-    if (error && mm == mm_own() && regions_reserve(&mm->regions, 2))
-        remove_range(change, start, start + length);
-    return mm == mm_own() ? error : 0;
+    bool eager = model->file && length <= EAGER_PAGES * PAGE_SIZE;
+    if (mm == mm_own())
+        return map_own(change, start, start + length);
+    if (eager || (flags & MAP_POPULATE)) /* running out of memory here costs only a fault later */
+        populate(change, model, start, start + length);
+    return 0;
 }
 
 int mm_map(struct mm_change *change, uint64_t start, uint64_t length, int prot, int flags, struct file *file,

@@ -12,6 +12,7 @@
 #include "frames.h"
 #include "lock.h"
 #include "region.h"
+#include "tables.h"
 #include <polder/polder.h>
 
 struct mm {
@@ -39,12 +40,31 @@ struct mm *mm_own(void);
 bool mm_own_in_use(void);
 
 int mm_new(struct mm **mm);
-void mm_hold(struct mm *mm);
-void mm_drop(struct mm *mm);
+static inline void mm_hold(struct mm *mm)
+{
+    __atomic_fetch_add(&mm->references, 1, __ATOMIC_RELAXED);
+}
+void mm_free(struct mm *mm);
+static inline void mm_drop(struct mm *mm)
+{
+    if (!__atomic_sub_fetch(&mm->references, 1, __ATOMIC_ACQ_REL))
+        mm_free(mm);
+}
 int mm_copy(struct mm *mm, struct mm **copy);
 
-void mm_begin(struct mm *mm, struct mm_change *change);
-void mm_finish(struct mm_change *change);
+static inline void mm_begin(struct mm *mm, struct mm_change *change)
+{
+    *change = (struct mm_change){.mm = mm};
+    lock(&mm->lock);
+}
+void mm_finish_changed(struct mm_change *change);
+static inline void mm_finish(struct mm_change *change)
+{
+    if (__builtin_expect(change->changed || change->tables.first || change->frames.first, 0))
+        mm_finish_changed(change);
+    else
+        unlock(&change->mm->lock);
+}
 
 /* file: held by the caller; NULL for anonymous memory. */
 int mm_map(struct mm_change *change, uint64_t start, uint64_t length, int prot, int flags, struct file *file,
@@ -64,8 +84,24 @@ ssize_t mm_write(struct mm *mm, const void *buf, size_t count, uint64_t addr);
 void mms_forget_file(struct file *file, uint64_t offset);
 
 /* Shared by the parts of mm. */
-uint64_t mm_rights(const struct region *region);
-void mm_note_change(struct mm_change *change, uint64_t address);
+static inline uint64_t mm_rights(const struct region *region)
+{
+    uint64_t rights = PTE_P | PTE_A | PTE_D;
+    if (!region->privileged)
+        rights |= PTE_U;
+    if (region->prot & PROT_WRITE)
+        rights |= PTE_W;
+    if (!(region->prot & PROT_EXEC))
+        rights |= PTE_NX;
+    return rights;
+}
+
+static inline void mm_note_change(struct mm_change *change, uint64_t address)
+{
+    change->page = address & PAGE_MASK;
+    change->changed++;
+}
+
 /* Makes the page of address there, for writing if write. */
 enum mm_fault mm_bring_in(struct mm_change *change, struct region *region, uint64_t address, bool write);
 

@@ -88,12 +88,11 @@ enum mm_fault mm_bring_in(struct mm_change *change, struct region *r, uint64_t a
 /* What a program reads in one place it reads nearby: a fault costs more than an entry. */
 static void map_around(struct mm_change *change, const struct region *r, uint64_t address)
 {
-    uint64_t around = AROUND_PAGES * PAGE_SIZE, from = address & ~(around - 1);
-    uint64_t *entries = table_entry(change->mm->root, from);
-    for (uint64_t page = from; page < from + around; page += PAGE_SIZE, entries++) {
-        if (page < r->start || page >= r->end || *entries)
-            continue;
-        if (bring_in_file(change, r, page, entries, false) != MM_RESOLVED)
+    uint64_t around = AROUND_PAGES * PAGE_SIZE, first = address & ~(around - 1);
+    uint64_t from = max_u64(first, r->start), to = min_u64(first + around, r->end);
+    uint64_t *entry = table_entry(change->mm->root, from);
+    for (uint64_t page = from; page < to; page += PAGE_SIZE, entry++) {
+        if (!*entry && bring_in_file(change, r, page, entry, false) != MM_RESOLVED)
             return;
     }
 }

@@ -50,37 +50,7 @@ uint64_t *tables_direct_entry(uint64_t pa)
     return &entries[slot(address, 2)];
 }
 
-uint64_t *table_entry(uint64_t root, uint64_t address)
-{
-    uint64_t *entries = direct(root);
-    for (int level = LEVELS; level > 1; level--) {
-        uint64_t entry = entries[slot(address, level)];
-        if (!(entry & PTE_P) || (entry & PTE_PS))
-            return NULL;
-        entries = direct(entry & PTE_ADDRESS);
-    }
-    return &entries[slot(address, 1)];
-}
-
-/* The monitor's tables are not counted: there is no frame for them. */
-static void count(const uint64_t *entry, uint32_t difference)
-{
-    uint64_t pa = direct_pa(entry);
-    if (frame_is_ram(pa))
-        frame_of(pa)->references += difference;
-}
-
-void entry_set(uint64_t *entry, uint64_t value)
-{
-    uint64_t old = *entry;
-    __atomic_store_n(entry, value, __ATOMIC_RELEASE);
-    if (!old && value)
-        count(entry, 1);
-    else if (old && !value)
-        count(entry, -1u);
-}
-
-uint64_t *table_entry_make(uint64_t root, uint64_t address)
+uint64_t *table_entry_make_tables(uint64_t root, uint64_t address)
 {
     uint64_t rights = address >> 63 ? UPPER_TABLE_RIGHTS : TABLE_RIGHTS;
     uint64_t *entries = direct(root);

@@ -247,17 +247,14 @@ int run_sandbox(int mm_fd, struct polder_params *params)
     return __builtin_expect(error != 0, 0) ? fail(error) : 0;
 }
 
-/* What came out when it went the short way, if it is no system call. */
+/* What came out when it went the short way, if it is no system call. Only one vCPU does: nobody closes the descriptor. */
 int run_trapped(struct polder_params *params, unsigned what)
 {
     struct cpu *cpu = this_cpu();
-    int fd = (int)cpu->ready_fd;
-    struct mm *mm = cpu->ready_mm;
-    mm_hold(mm);
-    int error = sandbox_go_on(mm, params, what);
-    if (!error)
-        sandbox_ready(fd, mm, params);
-    mm_drop(mm);
+    int error;
+    bool over = sandbox_trapped(cpu->ready_mm, params, what, &error);
+    if (!over)
+        return polder_run_sandbox((int)cpu->ready_fd, params);
     return error ? fail(error) : 0;
 }
 

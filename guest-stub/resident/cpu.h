@@ -45,6 +45,9 @@ struct cpu {
     uint64_t runs;     /* how often ring 3 was left */
     bool idle;         /* in polder_idle: has the kernel's own root, and flushes when it comes back */
 
+    uint64_t last_fault; /* where ring 3 last faulted, and how often it did there in a row */
+    uint32_t same_faults;
+
     struct context *fpu_owner; /* whose state is in the FPU registers */
     uint64_t fs_base, gs_base; /* as they are loaded */
 

@@ -31,8 +31,6 @@ struct run {
     struct cpu *cpu;
     uint64_t deadline; /* TSC, 0: none */
     bool own_tf;       /* the caller's eflags had TF: ring 3's own */
-    unsigned same_faults;
-    uint64_t last_fault;
 };
 
 static int check(const struct polder_params *p)
@@ -73,6 +71,17 @@ static bool report_syscall(struct run *run)
 
 /* ---------------------------------------------------------------- faults */
 
+static bool comes_back(struct cpu *cpu, uint64_t address, int *failure)
+{
+    cpu->same_faults = cpu->last_fault == address ? cpu->same_faults + 1 : 0;
+    cpu->last_fault = address;
+    if (__builtin_expect(cpu->same_faults > SAME_FAULT_LIMIT, 0)) {
+        cpu->same_faults = 0;
+        *failure = -EIO;
+    }
+    return *failure != 0;
+}
+
 static bool page_fault(struct run *run, uint64_t address, uint64_t error, int *failure)
 {
     struct mm_change change;
@@ -82,11 +91,7 @@ static bool page_fault(struct run *run, uint64_t address, uint64_t error, int *f
     uint64_t reported = PF_USER | (error & (PF_WRITE | PF_FETCH));
     switch (found) {
     case MM_RESOLVED:
-        run->same_faults = run->last_fault == address ? run->same_faults + 1 : 0;
-        run->last_fault = address;
-        if (run->same_faults > SAME_FAULT_LIMIT)
-            *failure = -EIO;
-        return *failure != 0;
+        return comes_back(run->cpu, address, failure);
     case MM_NOT_MAPPED:
         return report(run, POLDER_PAGE_FAULT, VECTOR_PF, reported, address);
     case MM_DENIED:
@@ -294,16 +299,12 @@ int sandbox_run(struct mm *mm, struct polder_params *params)
     return error;
 }
 
-int sandbox_go_on(struct mm *mm, struct polder_params *params, unsigned what)
+bool sandbox_trapped(struct mm *mm, struct polder_params *params, unsigned what, int *error)
 {
     struct run run = {.mm = mm, .params = params, .cpu = this_cpu(), .own_tf = params->regs.eflags & EFLAGS_TF};
-    int error = 0;
+    *error = 0;
     take_bases(run.cpu, params);
-    if (trapped(&run, what, &error))
-        return error;
-    while (!enter_once(&run, &error))
-        ;
-    return error;
+    return trapped(&run, what, error);
 }
 
 void sandbox_ready(int mm_fd, struct mm *mm, struct polder_params *params)

@@ -1,5 +1,5 @@
 # polder: libpolder, the polder program, their tests and measurements. GNU make.
-#   make            build/polder, build/libpolder.a, build/libpolder.so
+#   make            build/polder, build/libpolder.a, build/libpolder.so, build/libpolder-resident.a
 #   make demo       installs what is needed, builds, and shows a real program's system calls coming out of a KVM guest
 #   make check      installs what is needed, builds, and runs every test, the nested suite included
 #   make help       all targets
@@ -24,7 +24,7 @@ LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(B)/monitor/stub_image.o
 PIC_OBJ := $(LIB_OBJ:%.o=%.pic.o)
 PROG_OBJ := $(PROG_SRC:%.c=$(B)/%.o) $(B)/guest-stub/early.o
 
-all: $(B)/libpolder.a $(B)/libpolder.so $(B)/polder.pc $(if $(wildcard monitor/main.c),$(B)/polder)
+all: $(B)/libpolder.a $(B)/libpolder.so $(B)/polder.pc $(B)/polder build/libpolder-resident.a build/polder-resident.pc
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -66,6 +66,11 @@ $(PROG_OBJ): CFLAGS += -fPIE
 $(B)/polder.pc: Makefile
 	@mkdir -p $(@D)
 	printf 'prefix=$(PREFIX)\nlibdir=$${prefix}/lib\nincludedir=$${prefix}/include\n\nName: polder\nDescription: Address-space descriptors and run_sandbox on KVM\nVersion: 0.1.0\nLibs: -L$${libdir} -lpolder\nCflags: -I$${includedir}\n' > $@
+
+# For kernels: pkg-config --cflags --libs polder-resident.
+build/polder-resident.pc: Makefile guest-stub/resident/module.mk
+	@mkdir -p $(@D)
+	printf 'prefix=$(PREFIX)\nlibdir=$${prefix}/lib\nincludedir=$${prefix}/include\n\nName: polder-resident\nDescription: polder inside the guest, for kernels that polder boot runs\nVersion: 0.1.0\nLibs: $(subst -T ld/resident.ld,,$(KERNEL_LDFLAGS)) -L$${libdir} -T polder/resident.ld -lpolder-resident\nCflags: $(KERNEL_ABI_CFLAGS) -I$${includedir}\n' > $@
 
 clean:
 	rm -rf build
@@ -121,15 +126,19 @@ check-nested: tests
 # ---- Installing.
 libdir := $(DESTDIR)$(PREFIX)/lib
 INSTALLED = $(DESTDIR)$(PREFIX)/bin/polder $(libdir)/libpolder.a $(libdir)/libpolder.so $(libdir)/libpolder.so.0 \
+	$(libdir)/libpolder-resident.a $(libdir)/polder/resident.ld $(libdir)/pkgconfig/polder-resident.pc \
 	$(libdir)/pkgconfig/polder.pc $(patsubst include/%,$(DESTDIR)$(PREFIX)/include/%,$(wildcard include/polder/*.h)) \
 	$(foreach page,$(wildcard docs/man/*.[1-8]),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 install: all
 	install -d $(sort $(dir $(INSTALLED)))
 	install $(B)/polder $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 $(B)/libpolder.a $(libdir)/
+	install -m 644 $(B)/libpolder.a build/libpolder-resident.a $(libdir)/
+	install -m 644 ld/resident.ld $(libdir)/polder/
 	install -m 644 $(B)/libpolder.so $(libdir)/libpolder.so.0
 	ln -sf libpolder.so.0 $(libdir)/libpolder.so
-	sed 's,^prefix=.*,prefix=$(PREFIX),' $(B)/polder.pc > $(libdir)/pkgconfig/polder.pc
+	for pc in $(B)/polder.pc build/polder-resident.pc; do \
+		sed 's,^prefix=.*,prefix=$(PREFIX),' $$pc > $(libdir)/pkgconfig/$$(basename $$pc); \
+	done
 	install -m 644 include/polder/*.h $(DESTDIR)$(PREFIX)/include/polder/
 	for page in $(wildcard docs/man/*.[1-8]); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/; done
 uninstall:
@@ -149,7 +158,7 @@ format:
 	clang-format -i $(SOURCES)
 
 help:
-	@echo 'make              build/polder, build/libpolder.a and build/libpolder.so'
+	@echo 'make              build/polder, build/libpolder.a, .so and build/libpolder-resident.a'
 	@echo 'make demo         install packages, build, and see the system calls of a real program come out of a KVM guest'
 	@echo 'make check        install packages, build, and run every test: here, with sanitizers, and in the nested machine'
 	@echo 'make check-host   the unit, kvm and program tests here only'

@@ -89,8 +89,6 @@ static int64_t read_directly(void *to, size_t length)
     if (!input_waits())
         return -EAGAIN;
     ssize_t n = read(STDIN_FILENO, to, length);
-    if (n < 0 && errno == EBADF)
-        return 0; /* closed: there is nothing, and there will be nothing */
     return n < 0 ? errno == EINTR ? -EAGAIN : -errno : n;
 }
 

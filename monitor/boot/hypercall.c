@@ -159,6 +159,14 @@ static int64_t nmi_call(struct cpu *cpu, struct arguments *a)
     return error < 0 ? error : 0;
 }
 
+static int64_t exits_call(struct cpu *cpu, struct arguments *a)
+{
+    uint64_t exits;
+    (void)a;
+    int error = kvm_count_exits(&cpu->kvm, &exits);
+    return error ? error : (int64_t)exits;
+}
+
 #define CALLS(X)                                                                                                       \
     X(HC_CONSOLE_WRITE, console_write, "console-write")                                                                \
     X(HC_CONSOLE_READ, console_read, "console-read")                                                                   \
@@ -172,7 +180,8 @@ static int64_t nmi_call(struct cpu *cpu, struct arguments *a)
     X(HC_IDLE, idle, "idle")                                                                                           \
     X(HC_WAKE, wake, "wake")                                                                                           \
     X(HC_XSTATE, xstate, "xstate")                                                                                     \
-    X(HC_NMI, nmi, "nmi")
+    X(HC_NMI, nmi, "nmi")                                                                                              \
+    X(HC_EXITS, exits, "exits")
 
 #define NAME(number, function, name) [number] = name,
 const char *const hypercall_names[HC_COUNT] = {CALLS(NAME)};

@@ -30,6 +30,14 @@
 
 /* ---------------------------------------------------------------- making it */
 
+/* A standard stream that is closed would otherwise become whatever is opened first. */
+static void fill_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY); /* the lowest that is free: fd */
+}
+
 static bool open_kvm(void)
 {
     int error = -kvm_open();
@@ -96,8 +104,8 @@ static bool make_memory(struct machine *machine, uint64_t initrd_size)
     layout_plan(layout, &machine->image, options->cpus, machine->windows.end, initrd_size, device_tree_room(options));
     uint64_t needed = (layout->end - BOOT_RAM_BASE + RAM_STEP - 1) & ~(RAM_STEP - 1), least = needed + RAM_STEP;
     if (initrd_size > limit || least > limit) {
-        message("--memory: the kernel, its initrd and what describes the machine need %" PRIu64 "M at least",
-            least >> 20);
+        message(
+            "--memory: the kernel, its initrd and what describes the machine need %" PRIu64 "M at least", least >> 20);
         return false;
     }
     int error = ram_init(&machine->ram, limit, machine->windows.count);
@@ -289,6 +297,7 @@ int machine_boot(const struct boot_options *options)
     machine.cpu_count = options->cpus;
     machine.windows.list = options->files;
     machine.windows.count = options->file_count;
+    fill_standard_streams();
     int status = image_read(options->kernel, &machine.image);
     if (status)
         return status;

@@ -226,6 +226,7 @@ trap_of_ring3:
     mov %cr2, %rdx
     mov %rdx, CPU(CPU_CR2)
 1:  or $ENTERED_VECTOR, %eax
+    cld /* a gate, unlike SYSCALL, leaves it as ring 3 had it, and C counts on it */
     return_to_caller
 
 trap_of_ring0:

@@ -4,6 +4,7 @@
 #include "hypercall.h"
 #include "machine.h"
 #include "records.h"
+#include <cpuid.h>
 #include <polder/freestanding.h>
 
 /* Offsets in an XSAVE area (Intel SDM vol. 1, 13.4). */
@@ -79,14 +80,12 @@ static void swap(void *save, const void *load)
 /* What XRSTOR would fault at (Intel SDM vol. 1, 13.8.1); components that XCR0 lacks are among it. */
 static bool valid(const char *area)
 {
-    uint64_t xcr0 = 3;
-    if (machine.native_ring0) {
-        uint32_t low, high;
+    uint32_t low, high, b, c;
+    if (machine.native_ring0)
         __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-        xcr0 = (uint64_t)high << 32 | low;
-    } else {
-        xcr0 = ~0ull; /* the hypercall looks */
-    }
+    else /* XGETBV is none of what is emulated; the monitor has set XCR0 to what CPUID allows */
+        __cpuid_count(13, 0, low, b, c, high);
+    uint64_t xcr0 = (uint64_t)high << 32 | low;
     if ((*(uint64_t *)(area + XSAVE_BV) & ~xcr0) || (*(uint32_t *)(area + XSAVE_MXCSR) & ~MXCSR_KNOWN))
         return false;
     for (const uint64_t *p = (const uint64_t *)(area + XSAVE_COMP_BV); p < (const uint64_t *)(area + XSAVE_HEADER_END);

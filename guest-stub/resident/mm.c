@@ -259,7 +259,8 @@ int mm_protect(struct mm_change *change, uint64_t start, uint64_t length, int pr
     if (error || length == 0)
         return error;
     uint64_t end = start + page_up(length);
-    if (!regions_cover(&mm->regions, start, end))
+    bool declare = mm == mm_own() && prot == POLDER_PRIVILEGED;
+    if (!declare && !regions_cover(&mm->regions, start, end)) /* polder.h: what is declared need not be mapped */
         return -ENOMEM;
     for (struct region *r = region_at_or_after(&mm->regions, start); r && r->start < end; r = region_next(r)) {
         if ((rwx & PROT_WRITE) && r->kind == REGION_FILE_SHARED && !r->file_writable)
@@ -269,7 +270,6 @@ int mm_protect(struct mm_change *change, uint64_t start, uint64_t length, int pr
         return -ENOMEM;
     regions_split(&mm->regions, start);
     regions_split(&mm->regions, end);
-    bool declare = mm == mm_own() && prot == POLDER_PRIVILEGED;
     for (struct region *r = region_at_or_after(&mm->regions, start); r && r->start < end; r = region_next(r)) {
         r->privileged = prot & POLDER_PRIVILEGED;
         if (!declare) /* of the kernel's own: hidden from ring 3, and the kernel goes on using it */

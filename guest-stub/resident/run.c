@@ -249,9 +249,10 @@ static bool enter_once(struct run *run, int *failure)
     __atomic_store_n(&cpu->inside, NULL, __ATOMIC_RELEASE);
     __atomic_store_n(&cpu->runs, cpu->runs + 1, __ATOMIC_RELEASE);
     __atomic_store_n(&p->running, 0, __ATOMIC_RELEASE);
+    bool over = trapped(run, what, failure);
     if (__builtin_expect((p->flags & POLDER_SINGLE_STEP) && !run->own_tf, 0))
-        p->regs.eflags &= ~EFLAGS_TF;
-    return trapped(run, what, failure);
+        p->regs.eflags &= ~EFLAGS_TF; /* after it: PVM's SYSCALL takes eflags from r11 */
+    return over;
 }
 
 static int run_claimed(struct run *run, struct context *context)

@@ -376,6 +376,43 @@ static void group_exits(void)
     from_process("exits that KVM counts (its own included)", exits_of_a_trap, 0, "each");
 }
 
+static void group_resident(void)
+{
+    static const struct {
+        const struct bench_case *measured;
+        double (*exits)(void);
+        double most; /* instructions */
+    } list[] = {
+        {&resident_null, exits_of_resident_null, 100},
+        {&resident_two_contexts, exits_of_resident_two_contexts, 0},
+        {&resident_fault_map, exits_of_resident_fault_map, 500},
+        {&resident_fault_demand, exits_of_resident_fault_demand, 500},
+        {&resident_space, exits_of_resident_space, 0},
+        {&resident_copy, exits_of_resident_copy, 0},
+    };
+    enum { COUNT = sizeof(list) / sizeof(list[0]), PTRACE = COUNT, ALL };
+    struct bench_case cases[ALL];
+    struct figure f[ALL];
+
+    table_title("Inside the guest: a resident kernel");
+    for (size_t i = 0; i < COUNT; i++)
+        cases[i] = *list[i].measured;
+    cases[PTRACE] = ptrace_sysemu_xstate;
+    bench_group(cases, ALL, f);
+    for (size_t i = 0; i < ALL; i++)
+        table_figure(cases[i].name, &f[i]);
+    for (size_t i = 0; i < COUNT; i++) {
+        if (strcmp(bench_unit, "ns") != 0 && list[i].most > 0 && f[i].count > 0)
+            table_at_most(cases[i].name, f[i].median, list[i].most, bench_unit);
+    }
+    table_ratio("null run_sandbox, resident : ptrace as UML uses it", &f[0], &f[PTRACE], 0);
+    for (size_t i = 0; i < COUNT; i++) {
+        char line[96];
+        snprintf(line, sizeof(line), "exits: %s", cases[i].name);
+        from_process(line, list[i].exits, i == 0 || list[i].most > 0 ? 0.01 : 0, "each");
+    }
+}
+
 static void group_maps(void)
 {
     const struct bench_case cases[] = {
@@ -419,6 +456,7 @@ static const struct {
 } groups[] = {
     {"trips", group_trips},
     {"exits", group_exits},
+    {"resident", group_resident},
     {"maps", group_maps},
     {"spaces", group_spaces},
     {"touch", bench_touch},
@@ -433,7 +471,7 @@ static void usage(void)
                     "  -r  rounds of each case (15)\n"
                     "  -m  ms that a round should take (20)\n"
                     "  -c  seconds that a compute loop should take (3)\n"
-                    "  groups: trips exits maps spaces touch start compute; all without any\n");
+                    "  groups: trips exits resident maps spaces touch start compute; all without any\n");
     exit(2);
 }
 

@@ -58,6 +58,17 @@ extern const struct bench_case map_one_by_one, map_batch, replace_one_by_one, re
     mmap_native;
 extern const struct bench_case space_made, space_used, space_copied;
 
+extern const struct bench_case resident_null, resident_two_contexts, resident_fault_map, resident_fault_demand,
+    resident_space, resident_copy;
+
+/* By KVM's own count, each. */
+double exits_of_resident_null(void);
+double exits_of_resident_two_contexts(void);
+double exits_of_resident_fault_map(void);
+double exits_of_resident_fault_demand(void);
+double exits_of_resident_space(void);
+double exits_of_resident_copy(void);
+
 /* What hosted.c finds out beside times. */
 double memory_of_a_space(void);
 double memory_of_a_used_space(void);

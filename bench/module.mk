@@ -1,8 +1,8 @@
 # bench: what things cost. `make bench` prints one table; build/bench/bench by itself takes options. Everything is
 # linked statically, so that the same files can be carried into the nested machine.
 
-BENCH_OBJ := $(patsubst %,$(B)/bench/%.o,bench bare bare_guest peers hosted counted programs)
-BENCH := $(B)/bench/bench $(B)/bench/hash $(B)/bench/touch
+BENCH_OBJ := $(patsubst %,$(B)/bench/%.o,bench bare bare_guest peers hosted resident counted programs)
+BENCH := $(B)/bench/bench $(B)/bench/hash $(B)/bench/touch $(B)/bench/resident-kernel
 
 $(B)/bench/bare_guest.o: bench/bare_guest.S
 	@mkdir -p $(@D)
@@ -11,6 +11,10 @@ $(B)/bench/bench: $(BENCH_OBJ) $(B)/libpolder.a
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS) -static $^ -o $@ -lm -pthread
 $(B)/bench/hash $(B)/bench/touch: $(B)/bench/%: $(B)/bench/%.o
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS) -static $^ -o $@
+
+$(B)/bench/resident-kernel: bench/resident_kernel.c build/libpolder-resident.a ld/resident.ld
+	@mkdir -p $(@D)
+	$(CC) $(KERNEL_CFLAGS) $(KERNEL_LDFLAGS) $(filter %.c %.a,$^) -o $@
 
 bench-programs: $(BENCH)
 bench: all $(BENCH)

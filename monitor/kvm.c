@@ -421,6 +421,40 @@ int kvm_set_xsave(struct kvm_vcpu *vcpu, const void *area)
     return call(vcpu->fd, KVM_SET_XSAVE, (void *)area);
 }
 
+/* The descriptors follow the header, each with its name behind it; the values are where it says. */
+static int find_counter(int fd, const char *name, uint64_t *value)
+{
+    struct kvm_stats_header header;
+    union {
+        struct kvm_stats_desc desc;
+        char room[512];
+    } entry;
+    if (pread(fd, &header, sizeof header, 0) != sizeof header)
+        return -ENOSYS;
+    size_t size = sizeof(struct kvm_stats_desc) + header.name_size;
+    if (size >= sizeof entry)
+        return -ENOSYS;
+    for (uint32_t i = 0; i < header.num_desc; i++) {
+        if (pread(fd, &entry, size, (off_t)(header.desc_offset + i * size)) != (ssize_t)size)
+            return -ENOSYS;
+        entry.room[size] = 0;
+        if (strcmp(entry.room + sizeof entry.desc, name) == 0)
+            return pread(fd, value, sizeof *value, header.data_offset + entry.desc.offset) == sizeof *value ? 0
+                                                                                                            : -ENOSYS;
+    }
+    return -ENOSYS;
+}
+
+int kvm_count_exits(struct kvm_vcpu *vcpu, uint64_t *exits)
+{
+    int fd = call_number(vcpu->fd, KVM_GET_STATS_FD, 0);
+    if (fd < 0)
+        return -ENOSYS;
+    int error = find_counter(fd, "exits", exits);
+    close(fd);
+    return error;
+}
+
 int kvm_set_sigmask(struct kvm_vcpu *vcpu, const void *mask)
 {
     struct {

@@ -71,6 +71,8 @@ int kvm_get_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *events);
 int kvm_set_events(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events);
 int kvm_get_xsave(struct kvm_vcpu *vcpu, void *area);       /* kvm.xsave_size bytes */
 int kvm_set_xsave(struct kvm_vcpu *vcpu, const void *area); /* -EINVAL for reserved bits */
+/* How often the vCPU has left the guest (4.131, KVM_GET_STATS_FD). -ENOSYS where KVM does not count. */
+int kvm_count_exits(struct kvm_vcpu *vcpu, uint64_t *exits);
 /* The mask while KVM_RUN runs (4.27); NULL: the thread's own. */
 int kvm_set_sigmask(struct kvm_vcpu *vcpu, const void *mask);
 /* Arms the local APIC's timer for VECTOR_DEADLINE, ns from now. */

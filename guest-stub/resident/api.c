@@ -247,7 +247,8 @@ int run_sandbox(int mm_fd, struct polder_params *params)
     return __builtin_expect(error != 0, 0) ? fail(error) : 0;
 }
 
-/* What came out when it went the short way, if it is no system call. Only one vCPU does: nobody closes the descriptor. */
+/* What came out when it went the short way, if it is no system call. Only one vCPU does: nobody closes the descriptor.
+ */
 int run_trapped(struct polder_params *params, unsigned what)
 {
     struct cpu *cpu = this_cpu();

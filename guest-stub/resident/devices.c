@@ -56,6 +56,12 @@ EXPORT uint64_t polder_clock(int clock)
     return (uint64_t)hypercall(HC_CLOCK, (uint64_t)clock, 0, 0, 0);
 }
 
+EXPORT int64_t polder_exits(void)
+{
+    int64_t exits = hypercall(HC_EXITS, 0, 0, 0, 0);
+    return exits < 0 ? fail(exits) : exits;
+}
+
 EXPORT void polder_shutdown(int status)
 {
     for (;;)

@@ -39,7 +39,8 @@
 #define EFLAGS_RING3 0x250dd5
 #define EFLAGS_FIXED 0x202
 
-/* What enter_ring3 returns: 0 for a system call, which is reported in the params already; else a vector and this bit. */
+/* What enter_ring3 returns: 0 for a system call, which is reported in the params already; else a vector and this bit.
+ */
 #define ENTERED_VECTOR 0x1000
 #define ENTERED_COMPAT_SYSCALL 0x2000
 

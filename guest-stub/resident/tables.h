@@ -22,8 +22,8 @@ void tables_share_upper_half(uint64_t *root);
 /* The 2 MiB entry of the direct map for pa; NULL where the hypervisor has no memory. */
 uint64_t *tables_direct_entry(uint64_t pa);
 
-/* The 4 KiB entry for address, or NULL where there is no table for it (or a 2 MiB page). Inline and unrolled, as the rest
- * here: all of it is on the path of every fault. */
+/* The 4 KiB entry for address, or NULL where there is no table for it (or a 2 MiB page). Inline and unrolled, as the
+ * rest here: all of it is on the path of every fault. */
 static inline uint64_t *table_entry(uint64_t root, uint64_t address)
 {
     uint64_t entry = ((uint64_t *)direct(root))[address >> 39 & 511];

@@ -181,7 +181,10 @@
 #define HC_XSTATE 11
 /* (number): sends an NMI to that vCPU, where there is no x2APIC. 0 or -EINVAL. */
 #define HC_NMI 12
-#define HC_COUNT 13
+/* (): how often this vCPU has left the guest, by KVM's own count (KVM API, 4.131, KVM_GET_STATS_FD): for measurements.
+ * -ENOSYS where KVM does not count. */
+#define HC_EXITS 13
+#define HC_COUNT 14
 
 #define VECTOR_TIMER VECTOR_DEADLINE
 

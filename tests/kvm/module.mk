@@ -1,7 +1,7 @@
 # tests/kvm: the interface against the /dev/kvm at hand. `make check-kvm` runs them all; a program that finds no
 # /dev/kvm exits 77, which is no failure here and is said aloud.
 
-KVM_TEST_NAMES := errors maps faults copy threads signals fpu self fork apply allocator random
+KVM_TEST_NAMES := errors maps faults copy threads signals fpu self fork apply allocator random boot_terminal
 KVM_TEST_PROGRAMS := $(KVM_TEST_NAMES:%=$(B)/tests/kvm/%)
 KVM_TESTS := $(KVM_TEST_PROGRAMS) $(B)/tests/kvm/bypass $(B)/tests/kvm/info $(B)/tests/kvm/boot
 KVM_TEST_SHARED := $(B)/tests/kvm/sandbox.o $(B)/tests/kvm/snippets.o
@@ -23,6 +23,7 @@ $(B)/tests/kvm/bypass: tests/kvm/bypass.sh $(B)/tests/kvm/threads-bypass $(B)/po
 $(B)/tests/kvm/info: tests/kvm/info.sh $(B)/polder
 	@mkdir -p $(@D)
 	install $< $@
+$(B)/tests/kvm/boot_terminal: | $(B)/tests/kvm/boot
 .SECONDARY: $(KVM_TEST_NAMES:%=$(B)/tests/kvm/test_%.o) $(KVM_TEST_SHARED)
 
 kvm-tests: $(KVM_TESTS)

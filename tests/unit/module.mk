@@ -9,10 +9,13 @@ $(B)/tests/unit/linux.a: $(UNIT_LINUX_OBJ)
 	@mkdir -p $(@D)
 	@rm -f $@
 	$(AR) rcs $@ $^
+# What `polder boot` makes of a kernel's file.
+$(B)/tests/unit/boot_image: LDLIBS += -lelf -lz
+$(B)/tests/unit/boot_image: $(B)/monitor/boot/image.o $(B)/monitor/boot/symbols.o $(B)/monitor/boot/message.o
 # host_call is the host's side of polder_proceed: this test plays it.
 $(B)/tests/unit/proceed: LDFLAGS += -Wl,--wrap=host_call
 $(UNIT_TESTS): $(B)/tests/unit/%: $(B)/tests/unit/test_%.o $(B)/tests/unit/linux.a $(B)/libpolder.a
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ -o $@ -lcmocka -pthread
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ -o $@ -lcmocka $(LDLIBS) -pthread
 .SECONDARY: $(UNIT_TEST_NAMES:%=$(B)/tests/unit/test_%.o)
 
 unit-tests: $(UNIT_TESTS)

@@ -108,9 +108,9 @@ demo: deps
 # ---- Tests. The lists are made by tests/*/module.mk. TESTS=part-of-a-name narrows every one of these targets, and
 # KIND=npt or KIND=npt0 the nested machine.
 SAN_TESTS := $(patsubst build/%,build/san/%,$(UNIT_TESTS) $(KVM_TESTS))
-export NESTED_TESTS := $(UNIT_TESTS) $(KVM_TESTS) $(if $(PROGRAM_TESTS),tests/programs/run)
+export NESTED_TESTS := $(UNIT_TESTS) $(KVM_TESTS) $(RESIDENT_TESTS) $(if $(PROGRAM_TESTS),tests/programs/run)
 export TESTS KIND
-tests: all $(UNIT_TESTS) $(KVM_TESTS) $(PROGRAM_TESTS)
+tests: all $(UNIT_TESTS) $(KVM_TESTS) $(RESIDENT_TESTS) $(PROGRAM_TESTS)
 san-tests:
 	@$(MAKE) --no-print-directory SAN=address,undefined $(SAN_TESTS)
 check: deps

@@ -342,21 +342,25 @@ static void a_thousand_spaces_at_once(void **state)
     (void)state;
     enum { SPACES = 1000 };
     static int fds[SPACES];
-    struct rlimit old, wide;
     const int spaces = scaled(SPACES);
     struct box box;
 
+#if __STDC_HOSTED__ /* a kernel has no limit of its own for them */
+    struct rlimit old, wide;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
     wide = old;
     wide.rlim_cur = wide.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &wide), 0);
+#endif
     size_t each = own_descriptors();
     box_open(&box);
+#if __STDC_HOSTED__
     if (wide.rlim_max < 8 * SPACES) {
         print_message("needs a limit of %d descriptors\n", 8 * SPACES);
         box_close(&box);
         skip();
     }
+#endif
     for (int i = 0; i < spaces; i++) {
         fds[i] = i % 4 ? polder_open("/proc/mm") : polder_copy(box.fd);
         if (fds[i] < 0)
@@ -385,7 +389,9 @@ static void a_thousand_spaces_at_once(void **state)
     assert_true(last >= 0);
     close(last);
     assert_true(own_descriptors() <= each + 40);
+#if __STDC_HOSTED__
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+#endif
 }
 
 int main(void)

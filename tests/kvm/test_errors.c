@@ -6,10 +6,13 @@
 #include "sandbox.h"
 
 #include <pthread.h>
+#if __STDC_HOSTED__
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#endif
 
+#if __STDC_HOSTED__ /* there is no Linux inside to compare with: tests/resident has these */
 #define ARENA_PAGES 16
 
 struct pair {
@@ -236,6 +239,7 @@ static void mprotect_and_munmap_mistakes(void **state)
     close(file);
     pair_close(&pair);
 }
+#endif
 
 /* Every call with a descriptor of a space, on one that is none. */
 static void each_call_fails(int fd, int wanted)
@@ -254,7 +258,7 @@ static void each_call_fails(int fd, int wanted)
     }
     assert_errno(polder_copy(fd), wanted);
     assert_errno(polder_run_sandbox(fd, &params), wanted);
-    assert_errno(polder_proceed(fd, &params), wanted);
+    assert_errno(polder_proceed(fd, &params), __STDC_HOSTED__ ? wanted : ENOSYS);
     assert_errno(polder_read(fd, &byte, 1, BOX_CODE), wanted);
     assert_errno(polder_write(fd, &byte, 1, BOX_CODE), wanted);
     polder_params_fini(&params);
@@ -264,17 +268,21 @@ static void descriptors_that_are_no_space(void **state)
 {
     (void)state;
     struct box box;
-    int pipes[2], sockets[2];
 
     box_open(&box);
     each_call_fails(-1, EBADF);
     each_call_fails(-2, EBADF);
     each_call_fails(1 << 20, EBADF);
 
-    int file = make_file(1, 1), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int file = make_file(1, 1);
+#if __STDC_HOSTED__
+    int pipes[2], sockets[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
     assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
     const int strangers[] = {file, null, pipes[0], pipes[1], sockets[0], sockets[1]};
+#else
+    const int strangers[] = {file};
+#endif
     for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++) {
         each_call_fails(strangers[i], EINVAL);
         assert_int_equal(close(strangers[i]), 0);
@@ -297,18 +305,28 @@ static void a_number_that_is_reused(void **state)
 
     /* Something else under the number of a space. */
     int file = make_file(1, 1);
+#if __STDC_HOSTED__
     assert_int_equal(dup2(file, number), number);
     each_call_fails(number, EINVAL);
     assert_int_equal(close(number), 0);
     close(file);
+#else /* which is the lowest that is free */
+    assert_int_equal(file, number);
+    each_call_fails(number, EINVAL);
+    close(file);
+#endif
 
     /* Another space under it: a new and empty one. */
     int other = polder_open("/proc/mm");
     assert_true(other >= 0);
+#if __STDC_HOSTED__
     if (other != number) {
         assert_int_equal(dup2(other, number), number);
         close(other);
     }
+#else
+    assert_int_equal(other, number);
+#endif
     aim(&box.params, sn_syscall, 0, 0);
     assert_int_equal(polder_run_sandbox(number, &box.params), 0);
     assert_int_equal(box.params.reason, POLDER_PAGE_FAULT);
@@ -324,8 +342,13 @@ static void a_duplicate_is_the_same_space(void **state)
 
     box_open(&box);
     assert_int_equal(fcntl(box.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+#if __STDC_HOSTED__
     int twin = fcntl(box.fd, F_DUPFD_CLOEXEC, 100);
     assert_true(twin >= 100);
+#else
+    int twin = dup(box.fd);
+    assert_true(twin >= 0 && twin != box.fd);
+#endif
     box_map_anonymous(&box, BOX_FREE, PAGE, PROT_READ | PROT_WRITE);
     box_store(&box, BOX_FREE, 77);
     assert_int_equal(close(box.fd), 0);
@@ -340,6 +363,7 @@ static void a_duplicate_is_the_same_space(void **state)
     box_close(&box);
 }
 
+#if __STDC_HOSTED__ /* no sockets */
 static void a_descriptor_sent_through_a_socket(void **state)
 {
     (void)state;
@@ -373,6 +397,7 @@ static void a_descriptor_sent_through_a_socket(void **state)
     close(sockets[1]);
     box_close(&box);
 }
+#endif
 
 static void opening(void **state)
 {
@@ -388,6 +413,7 @@ static void opening(void **state)
     assert_errno(polder_open("/proc/1x/mm"), ENOENT);
     assert_errno(polder_open("/dev/null"), ENOENT);
 
+#if __STDC_HOSTED__ /* a kernel's limit is in the thousands: tests/resident goes there */
     /* With the descriptors all in use. The library is in use already, so only the new one is missing. */
     int first = polder_open("/proc/mm");
     assert_true(first >= 0);
@@ -406,6 +432,7 @@ static void opening(void **state)
     assert_int_equal(copy_errno, EMFILE);
     assert_int_equal(own_descriptors(), before);
     close(first);
+#endif
 }
 
 static void params_that_are_wrong(void **state)
@@ -452,12 +479,20 @@ static void params_that_are_wrong(void **state)
     p->xstate = NULL;
     p->flags = 0;
 
+#if __STDC_HOSTED__
     /* A report that is no system call cannot proceed. */
     box_exception(&box, sn_ud2, 0, 6, 0, SNIPPET(sn_ud2));
     assert_errno(polder_proceed(box.fd, p), EINVAL);
     struct polder_params fresh;
     polder_params_init(&fresh);
     assert_errno(polder_proceed(box.fd, &fresh), EINVAL);
+#else
+    const sigset_t mask = {{0}}; /* there are no signals */
+    p->sigmask = &mask;
+    assert_errno(polder_run_sandbox(box.fd, p), EINVAL);
+    p->sigmask = NULL;
+    box_syscall(&box, sn_syscall, 0, 0);
+#endif
     box_close(&box);
 }
 
@@ -540,12 +575,16 @@ static void closed_during_a_run(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+#if __STDC_HOSTED__
         cmocka_unit_test(mmap_mistakes),
         cmocka_unit_test(mprotect_and_munmap_mistakes),
+#endif
         cmocka_unit_test(descriptors_that_are_no_space),
         cmocka_unit_test(a_number_that_is_reused),
         cmocka_unit_test(a_duplicate_is_the_same_space),
+#if __STDC_HOSTED__
         cmocka_unit_test(a_descriptor_sent_through_a_socket),
+#endif
         cmocka_unit_test(opening),
         cmocka_unit_test(params_that_are_wrong),
         cmocka_unit_test(a_refused_run_changes_nothing),

@@ -5,20 +5,23 @@
  */
 #include "sandbox.h"
 
+#include <pthread.h>
+#if __STDC_HOSTED__
 #include <elf.h>
 #include <link.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
+#endif
 
 #define RW (PROT_READ | PROT_WRITE)
 
 struct self {
     int fd;
     char *stack; /* 16 pages */
+    char *code;  /* the snippets: ring 3 can execute them where they are, but not if the program is a kernel */
     struct polder_params params;
 };
 
@@ -29,6 +32,12 @@ static void self_open(struct self *self)
         fail_msg("polder_open: %s", strerror(errno));
     self->stack = mmap(NULL, 16 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(self->stack, MAP_FAILED);
+    self->code = (char *)snippets_begin;
+#if !__STDC_HOSTED__
+    self->code = mmap(NULL, PAGE, ALL_RWX, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(self->code, MAP_FAILED);
+    memcpy(self->code, snippets_begin, (size_t)(snippets_end - snippets_begin));
+#endif
     polder_params_init(&self->params);
 }
 
@@ -37,11 +46,14 @@ static void self_close(struct self *self)
     polder_params_fini(&self->params);
     assert_int_equal(close(self->fd), 0);
     assert_int_equal(munmap(self->stack, 16 * PAGE), 0);
+#if !__STDC_HOSTED__
+    assert_int_equal(munmap(self->code, PAGE), 0);
+#endif
 }
 
 static uint32_t self_run(struct self *self, const void *code, uint64_t rdi, uint64_t rsi)
 {
-    self->params.regs.rip = (uint64_t)code;
+    self->params.regs.rip = (uint64_t)self->code + ((uint64_t)code - (uint64_t)snippets_begin);
     self->params.regs.rsp = (uint64_t)self->stack + 16 * PAGE;
     self->params.regs.rdi = rdi;
     self->params.regs.rsi = rsi;
@@ -79,6 +91,7 @@ static void self_fault(struct self *self, const char *snippet, const volatile vo
             self->params.fault_addr, self->params.error_code, error_code);
 }
 
+#if __STDC_HOSTED__ /* a kernel's image is hidden from ring 3, and nothing is mapped behind the library's back */
 static volatile uint64_t in_data = 1111, in_bss;
 static const uint64_t in_rodata = 2222; /* not volatile: the compiler would make it writable */
 
@@ -152,6 +165,7 @@ static void memory_mapped_behind_its_back(void **state)
     close(file);
     self_close(&self);
 }
+#endif
 
 static void calls_on_the_callers_own_space(void **state)
 {
@@ -216,7 +230,12 @@ static void privileged_ranges(void **state)
     struct self self;
 
     self_open(&self);
+#if __STDC_HOSTED__
     volatile uint64_t *at = polder_mmap(NULL, 3 * PAGE, RW | POLDER_PRIVILEGED, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, -1);
+#else /* there without an address it would be memory that cannot be shown */
+    volatile uint64_t *at = polder_mmap(
+        (void *)0x5000000, 3 * PAGE, RW | POLDER_PRIVILEGED, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0, -1);
+#endif
     assert_ptr_not_equal(at, MAP_FAILED);
     at[0] = 1; /* the caller is privileged */
     at[PAGE / 8] = 2;
@@ -246,7 +265,8 @@ static void privileged_ranges(void **state)
     assert_int_equal(polder_mprotect((void *)(plain + PAGE / 8), PAGE, POLDER_PRIVILEGED, -1), 0);
     assert_ptr_equal(mmap((void *)(plain + PAGE / 8), PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
         (void *)(plain + PAGE / 8));
-    self_fault(&self, sn_load, plain + PAGE / 8, PF_P | PF_U); /* still declared */
+    if (__STDC_HOSTED__) /* in a kernel all mappings are polder_mmap's, which shows it */
+        self_fault(&self, sn_load, plain + PAGE / 8, PF_P | PF_U); /* still declared */
     assert_ptr_equal(
         polder_mmap((void *)plain, 2 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0, -1), (void *)plain);
     assert_int_equal(self_load(&self, plain + PAGE / 8), 0); /* shown by polder_mmap */
@@ -257,7 +277,8 @@ static void privileged_ranges(void **state)
     assert_int_equal(polder_munmap((void *)both, 2 * PAGE, -1), 0);
     assert_ptr_equal(mmap((void *)both, 2 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), (void *)both);
     assert_int_equal(self_load(&self, both), 0);
-    self_fault(&self, sn_load, both + PAGE / 8, PF_P | PF_U);
+    if (__STDC_HOSTED__)
+        self_fault(&self, sn_load, both + PAGE / 8, PF_P | PF_U);
     /* A second descriptor is of the same process, with the same privileged ranges. */
     int second = polder_open("/proc/self/mm");
     assert_true(second >= 0);
@@ -267,6 +288,7 @@ static void privileged_ranges(void **state)
     assert_int_equal(self_load(&self, plain), 0);
     self.fd = first;
     close(second);
+#if __STDC_HOSTED__ /* which has no number */
     char path[64];
     snprintf(path, sizeof(path), "/proc/%d/mm", getpid());
     second = polder_open(path);
@@ -277,6 +299,7 @@ static void privileged_ranges(void **state)
     assert_int_equal(plain[0], 77);
     self.fd = first;
     close(second);
+#endif
     /* Shown before it goes, or the address would stay hidden for whatever comes there. */
     assert_int_equal(polder_mprotect((void *)at, PAGE, RW, -1), 0);
     assert_int_equal(polder_mprotect((void *)both, 2 * PAGE, RW, -1), 0);
@@ -286,6 +309,7 @@ static void privileged_ranges(void **state)
     self_close(&self);
 }
 
+#if __STDC_HOSTED__ /* the same, and no fork, no vDSO */
 /* Whatever a mapping of this process is, the sandbox reads it as the process does; the library's own it cannot read. */
 static void every_mapping(void **state)
 {
@@ -471,6 +495,7 @@ static void copy_on_write_with_a_child(void **state)
     munmap((void *)page, 2 * PAGE);
     self_close(&self);
 }
+#endif
 
 static void what_cannot_be_done(void **state)
 {
@@ -480,12 +505,16 @@ static void what_cannot_be_done(void **state)
     self_open(&self);
     assert_errno(polder_copy(self.fd), EINVAL);
     uint64_t word = 0;
+#if __STDC_HOSTED__
     assert_int_equal(polder_read(self.fd, &word, sizeof(word), (uint64_t)&in_rodata), sizeof(word));
     assert_int_equal(word, 2222);
     word = 9;
     assert_int_equal(polder_write(self.fd, &word, sizeof(word), (uint64_t)&in_bss), sizeof(word));
     assert_int_equal(in_bss, 9);
     assert_errno(polder_write(self.fd, &word, sizeof(word), (uint64_t)&in_rodata), EFAULT);
+#else /* the image is none of the space */
+    assert_errno(polder_read(self.fd, &word, sizeof(word), (uint64_t)&word), EFAULT);
+#endif
     assert_errno(polder_read(self.fd, &word, sizeof(word), 8), EFAULT);
     /* Reading ignores protection, here too. */
     uint64_t *none = mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -498,6 +527,7 @@ static void what_cannot_be_done(void **state)
     self_close(&self);
 }
 
+#if __STDC_HOSTED__ /* a kernel carries out system calls itself */
 /* A system call of the sandbox's, done by the host with the sandbox's pointers; not with a privileged one. */
 static void proceeding(void **state)
 {
@@ -543,6 +573,7 @@ static void proceeding(void **state)
     close(pipes[1]);
     self_close(&self);
 }
+#endif
 
 /* When polder_munmap or polder_mprotect of the caller's own space has returned, a sandbox inside has let go too. */
 struct self_writer {
@@ -558,7 +589,7 @@ static void *self_writer_main(void *arg)
     struct self_writer *w = arg;
     struct polder_params *p = &w->self.params;
 
-    p->regs.rip = (uint64_t)sn_count;
+    p->regs.rip = (uint64_t)w->self.code + (uint64_t)(sn_count - snippets_begin);
     p->regs.rsp = (uint64_t)w->self.stack + 16 * PAGE;
     p->regs.rdi = (uint64_t)w->page;
     while (!__atomic_load_n(&w->stop, __ATOMIC_SEQ_CST)) {
@@ -624,6 +655,7 @@ static void changes_under_a_running_sandbox(void **state)
     assert_int_equal(stale, 0);
 }
 
+#if __STDC_HOSTED__ /* no other processes */
 /* A child that waits to be looked at; the parent writes to its standard input to let it go on. */
 static pid_t start_child(int pipes[4], void (*in_child)(void))
 {
@@ -748,23 +780,32 @@ static void a_foreign_process_that_is_none_of_ours(void **state)
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
 }
+#endif
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+#if __STDC_HOSTED__
         cmocka_unit_test(the_callers_memory),
         cmocka_unit_test(memory_mapped_behind_its_back),
+#endif
         cmocka_unit_test(calls_on_the_callers_own_space),
         cmocka_unit_test(privileged_ranges),
+#if __STDC_HOSTED__
         cmocka_unit_test(every_mapping),
         cmocka_unit_test(the_callers_code),
         cmocka_unit_test(the_time),
         cmocka_unit_test(copy_on_write_with_a_child),
+#endif
         cmocka_unit_test(what_cannot_be_done),
+#if __STDC_HOSTED__
         cmocka_unit_test(proceeding),
+#endif
         cmocka_unit_test(changes_under_a_running_sandbox),
+#if __STDC_HOSTED__
         cmocka_unit_test(a_foreign_process),
         cmocka_unit_test(a_foreign_process_that_is_none_of_ours),
+#endif
     };
     return RUN_GROUP("self", tests);
 }

@@ -1,0 +1,32 @@
+# tests/resident: kernels that `polder boot` runs, and a program for each that runs it, so that tests/run need know
+# nothing of them. Those of RESIDENT_SAME are the hosted library's own tests, tests/kvm/test_*.c, compiled against the
+# run-time inside the guest and the shim; the others are of the run-time alone.
+RESIDENT_SAME := apply maps copy faults errors random self fpu threads signals
+RESIDENT_OWN :=
+RESIDENT_TESTS := $(patsubst %,build/tests/resident/%,$(RESIDENT_SAME) $(RESIDENT_OWN))
+resident_cpus = $(if $(filter threads signals fpu errors self,$(1)),4,1)
+
+RESIDENT_TEST_CFLAGS := $(KERNEL_CFLAGS) -nostdinc -isystem $(shell $(CC) -print-file-name=include) \
+	-Itests/resident/shim -Itests/resident -Itests/kvm
+RESIDENT_TEST_SHARED := $(patsubst %,build/tests/resident/obj/%.o,$(wildcard tests/resident/shim/*.c tests/resident/shim/*.S) \
+	tests/kvm/sandbox.c tests/kvm/snippets.S)
+
+build/tests/resident/obj/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(RESIDENT_TEST_CFLAGS) -MMD -MP -c $< -o $@
+build/tests/resident/obj/%.S.o: %.S
+	@mkdir -p $(@D)
+	$(CC) -Iinclude -MMD -MP -c $< -o $@
+resident-kernel = $(CC) $(KERNEL_LDFLAGS) $(filter %.o %.a,$^) -o $@
+$(RESIDENT_SAME:%=build/tests/resident/%.kernel): build/tests/resident/%.kernel: \
+		build/tests/resident/obj/tests/kvm/test_%.c.o $(RESIDENT_TEST_SHARED) build/libpolder-resident.a ld/resident.ld
+	$(resident-kernel)
+$(RESIDENT_OWN:%=build/tests/resident/%.kernel): build/tests/resident/%.kernel: \
+		build/tests/resident/obj/tests/resident/test_%.c.o $(RESIDENT_TEST_SHARED) build/libpolder-resident.a ld/resident.ld
+	$(resident-kernel)
+$(RESIDENT_TESTS): build/tests/resident/%: tests/resident/boot.sh build/tests/resident/%.kernel build/polder
+	@mkdir -p $(@D)
+	sed 's/@CPUS@/$(call resident_cpus,$*)/' $< >$@
+	chmod +x $@
+.SECONDARY: $(RESIDENT_TESTS:=.kernel)
+.PRECIOUS: build/tests/resident/obj/%.o

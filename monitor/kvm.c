@@ -492,6 +492,19 @@ int kvm_disarm_deadline(struct kvm_vcpu *vcpu)
     return call(vcpu->fd, KVM_SET_MSRS, &msr) == 1 ? 0 : -EIO;
 }
 
+bool kvm_deadline_left(struct kvm_vcpu *vcpu, uint64_t *ns)
+{
+    union msrs msr = {.list.nmsrs = 2};
+    struct kvm_msr_entry *entry = msr.list.entries;
+    entry[0].index = MSR_TSC;
+    entry[1].index = MSR_TSC_DEADLINE;
+    if (call(vcpu->fd, KVM_GET_MSRS, &msr) != 2 || entry[1].data == 0)
+        return false;
+    uint64_t ticks = entry[1].data > entry[0].data ? entry[1].data - entry[0].data : 0;
+    *ns = (uint64_t)((unsigned __int128)ticks * 1000000 / kvm.tsc_khz);
+    return true;
+}
+
 bool kvm_interrupt_waits(struct kvm_vcpu *vcpu)
 {
     struct kvm_lapic_state apic;

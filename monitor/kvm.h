@@ -78,6 +78,9 @@ int kvm_set_sigmask(struct kvm_vcpu *vcpu, const void *mask);
 /* Arms the local APIC's timer for VECTOR_DEADLINE, ns from now. */
 int kvm_arm_deadline(struct kvm_vcpu *vcpu, uint64_t ns);
 int kvm_disarm_deadline(struct kvm_vcpu *vcpu);
+/* True while the deadline is armed and its interrupt has not reached the local APIC; *ns until then, 0 if it is due.
+ * Not while the vCPU runs. */
+bool kvm_deadline_left(struct kvm_vcpu *vcpu, uint64_t *ns);
 /* True if the local APIC holds an interrupt, or an NMI waits, that the vCPU has not taken yet. Not while it runs. */
 bool kvm_interrupt_waits(struct kvm_vcpu *vcpu);
 /* Ends the interrupt that it raised, so that the next can come. */

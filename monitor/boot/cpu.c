@@ -17,7 +17,7 @@
 
 #include "boot/hypercall.h"
 
-#define KICK SIGRTMIN /* ends whatever a vCPU's thread waits in; never sent from outside */
+#define KICK SIGRTMIN /* ends whatever a thread waits in, for a report; never sent from outside */
 #define KICK_AGAIN_MS 10
 #define CPU_STACK (256u << 10)
 #define EFAULTS_MAX 16 /* in a row: a file may be cut and grow again while it is looked at */
@@ -80,7 +80,8 @@ int cpu_start(struct cpu *cpu, uint64_t cr3, uint64_t rip, uint64_t rsp, uint64_
     int error = cpu->started ? -EBUSY : set_entry(cpu, cr3, rip, rsp, rdi);
     if (!error)
         error = start_thread(cpu);
-    cpu->started |= !error;
+    if (!error)
+        __atomic_store_n(&cpu->started, true, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&cpu->machine->lock);
     return error;
 }
@@ -92,33 +93,24 @@ void cpu_wake(struct cpu *cpu)
     eventfd_write(cpu->wake, 1); /* it cannot overflow: that takes 2^64 of them unread */
 }
 
-static uint64_t now_ns(void)
+/* KVM alone knows when the timer expires: by a clock of its own, which need not agree with the host's. Whoever comes
+ * back a little too early finds the time that is left. */
+static const struct timespec *timeout(struct cpu *cpu, struct timespec *room)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-/* How long until the timer: false if it has expired. That is said once; from then on KVM knows what waits. */
-static bool timer_timeout(struct cpu *cpu, struct timespec *timeout)
-{
-    uint64_t now = now_ns();
-    if (cpu->timer_at <= now) {
-        cpu->timer_at = 0;
-        return false;
-    }
-    timeout->tv_sec = (time_t)((cpu->timer_at - now) / 1000000000);
-    timeout->tv_nsec = (long)((cpu->timer_at - now) % 1000000000);
-    return true;
+    uint64_t ns;
+    if (!kvm_deadline_left(&cpu->kvm, &ns))
+        return NULL;
+    room->tv_sec = (time_t)(ns / 1000000000);
+    room->tv_nsec = (long)(ns % 1000000000);
+    return room;
 }
 
 int64_t cpu_idle(struct cpu *cpu, bool console)
 {
     struct console *input = &cpu->machine->console;
-    struct timespec timeout;
+    struct timespec room;
     struct pollfd fds[2] = {{.fd = cpu->wake, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
-    bool timer = cpu->timer_at != 0;
-    if (kvm_interrupt_waits(&cpu->kvm) || (timer && !timer_timeout(cpu, &timeout)))
+    if (kvm_interrupt_waits(&cpu->kvm))
         return 0;
     if (console) {
         /* First the wish, then the look: input that comes in between wakes. */
@@ -127,9 +119,7 @@ int64_t cpu_idle(struct cpu *cpu, bool console)
             return 0;
         fds[1].fd = console_poll_fd(input);
     }
-    int ready = ppoll(fds, 2, timer ? &timeout : NULL, NULL);
-    if (ready == 0)
-        cpu->timer_at = 0;
+    int ready = ppoll(fds, 2, timeout(cpu, &room), NULL);
     eventfd_t value;
     if (ready > 0 && fds[0].revents)
         eventfd_read(cpu->wake, &value);
@@ -258,23 +248,28 @@ static void interrupted(int signal)
     (void)signal;
 }
 
+static bool kick(struct cpu *cpu)
+{
+    if (!__atomic_load_n(&cpu->started, __ATOMIC_ACQUIRE) || __atomic_load_n(&cpu->stopped, __ATOMIC_ACQUIRE))
+        return false;
+    cpu->kvm.run->immediate_exit = 1;
+    pthread_kill(cpu->thread, KICK);
+    return true;
+}
+
 void cpus_wait_stopped(struct machine *machine)
 {
     struct sigaction action = {.sa_handler = interrupted};
     sigaction(KICK, &action, NULL);
-    for (uint32_t i = 0; i < machine->cpu_count; i++) {
-        struct cpu *cpu = &machine->cpus[i];
-        if (!cpu->started)
-            continue;
-        cpu->kvm.run->immediate_exit = 1;
-        cpu_wake(cpu);
-        /* A signal that comes just before the thread begins to wait is lost: so it is sent until it is not. */
-        while (!__atomic_load_n(&cpu->stopped, __ATOMIC_ACQUIRE)) {
-            pthread_kill(cpu->thread, KICK);
-            struct pollfd fd = {.fd = machine->ended, .events = POLLIN};
+    for (uint32_t running = 1; running;) {
+        running = 0;
+        for (uint32_t i = 0; i < machine->cpu_count; i++)
+            running += kick(&machine->cpus[i]);
+        /* A signal that comes just before a thread begins to wait is lost: so it is sent until it is not. */
+        struct pollfd fd = {.fd = machine->ended, .events = POLLIN};
+        eventfd_t value;
+        if (running)
             poll(&fd, 1, KICK_AGAIN_MS);
-            eventfd_t value;
-            eventfd_read(machine->ended, &value);
-        }
+        eventfd_read(machine->ended, &value);
     }
 }

@@ -64,15 +64,7 @@ static int64_t timer_call(struct cpu *cpu, struct arguments *a)
         if (error)
             return error;
     }
-    cpu->timer_at = 0;
-    if (ns == UINT64_MAX)
-        return kvm_disarm_deadline(&cpu->kvm);
-    int error = kvm_arm_deadline(&cpu->kvm, ns);
-    if (error)
-        return error;
-    uint64_t now = clock_ns(CLOCK_MONOTONIC);
-    cpu->timer_at = ns > UINT64_MAX - 1 - now ? UINT64_MAX : now + ns;
-    return 0;
+    return ns == UINT64_MAX ? kvm_disarm_deadline(&cpu->kvm) : kvm_arm_deadline(&cpu->kvm, ns);
 }
 
 static int64_t random_call(struct cpu *cpu, struct arguments *a)

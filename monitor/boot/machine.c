@@ -261,6 +261,7 @@ static int finish(struct machine *machine)
         message("ended from the console");
         return STATUS_USER;
     default:
+        cpus_wait_stopped(machine);
         report(machine);
         return BOOT_STATUS_FAULT;
     }
@@ -280,10 +281,8 @@ static int run(struct machine *machine)
     console_init(&machine->console);
     int error = cpu_start(&machine->cpus[0], machine->layout.tables, machine->image.entry, 0,
         POLDER_DIRECT_BASE + machine->layout.device_tree);
-    if (!error) {
+    if (!error)
         wait_for_end(machine, signals);
-        cpus_wait_stopped(machine);
-    }
     console_restore(&machine->console);
     if (error)
         message("vCPU 0 cannot be started: %s", strerror(-error));

@@ -57,7 +57,6 @@ struct cpu {
     bool stopped;       /* the thread will touch nothing any more */
     int wake;           /* eventfd: HC_WAKE, HC_NMI, input, the end */
     bool wants_console; /* input on the terminal is to wake it */
-    uint64_t timer_at;  /* CLOCK_MONOTONIC in ns, 0 for none */
     void *xstate;       /* kvm.xsave_size bytes that the guest cannot change while they are used */
 };
 

@@ -366,7 +366,7 @@ static void print_text(const struct info *info)
     printf("TSC:             %s, %" PRIu32 " kHz\n", kvm.tsc_offset ? "inside the same as outside" : "inside KVM's own",
         kvm.tsc_khz);
     printf("hosted:          yes\n");
-    printf("resident:        resident kernels: not in this version\n");
+    printf("resident:        yes, by polder boot; ring 0 %s\n", kvm.native_ring0 ? "is the CPU's" : "is emulated");
 }
 
 static const char *json_bool(bool value)
@@ -408,7 +408,7 @@ static void print_json(const struct info *info)
     printf("  \"guest_physical_bits\": %" PRIu32 ",\n  \"memslots\": %" PRIu32 ",\n  \"vcpus\": %" PRIu32 ",\n",
         kvm.gpa_bits, kvm.max_slots, vcpus_limit());
     printf("  \"tsc_same_as_outside\": %s,\n  \"tsc_khz\": %" PRIu32 ",\n", json_bool(kvm.tsc_offset), kvm.tsc_khz);
-    printf("  \"hosted\": true,\n  \"resident\": false\n}\n");
+    printf("  \"hosted\": true,\n  \"resident\": true\n}\n");
 }
 
 /* ---------------------------------------------------------------- the command */

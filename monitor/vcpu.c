@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "vcpu.h"
+#include "area.h"
 #include "hostmem.h"
 #include "stub.h"
 #include <errno.h>
@@ -29,42 +30,6 @@ static __thread struct {
 
 /* ---------------------------------------------------------------- the area */
 
-static void set_gate(uint64_t *idt, unsigned vector, gva_t handler)
-{
-    unsigned ist = vector == VECTOR_NMI ? 2 : 1;
-    /* int3 is ring 3's to use, as natively; any other INT n is #GP with the vector in its error code. */
-    uint64_t dpl = vector == 3 ? 3 : 0;
-    idt[2 * vector] = (handler & 0xffff) | (uint64_t)GDT_KERNEL_CODE << 16 | (uint64_t)ist << 32 | 0xeull << 40 |
-                      dpl << 45 | 1ull << 47 | (handler >> 16 & 0xffff) << 48;
-    idt[2 * vector + 1] = handler >> 32;
-}
-
-static void fill_area(struct vcpu *v)
-{
-    const struct stub_header *stub = stub_header();
-    uint64_t *gdt = (uint64_t *)(v->area + DATA_GDT);
-    char *tss = v->area + DATA_TSS;
-    gva_t tss_gva = v->area_gva + AREA_DATA + DATA_TSS;
-    gdt[GDT_KERNEL_CODE / 8] = 0x00af9b000000ffff;
-    gdt[GDT_KERNEL_DATA / 8] = 0x00cf93000000ffff;
-    gdt[GDT_USER_CODE32 / 8] = 0x00cffb000000ffff;
-    gdt[GDT_USER_DATA / 8] = 0x00cff3000000ffff;
-    gdt[GDT_USER_CODE / 8] = 0x00affb000000ffff;
-    gdt[GDT_TSS / 8] = 0x0000890000000067 | (tss_gva & 0xffffff) << 16 | (tss_gva >> 24 & 0xff) << 56;
-    gdt[GDT_TSS / 8 + 1] = tss_gva >> 32;
-    uint64_t trap_top = v->area_gva + STACK_TRAP_TOP, nmi_top = v->area_gva + STACK_NMI_TOP;
-    memcpy(tss + 4, &trap_top, 8);    /* RSP0, for KVMs that know no IST */
-    memcpy(tss + 0x24, &trap_top, 8); /* IST1 */
-    memcpy(tss + 0x2c, &nmi_top, 8);  /* IST2 */
-    uint16_t no_io_bitmap = 0x68;
-    memcpy(tss + 0x66, &no_io_bitmap, 2);
-    for (unsigned i = 0; i < 256; i++) {
-        uint32_t handler = kvm.native_ring0 ? stub->native_vectors + i * NATIVE_VECTOR_SIZE
-                                            : stub->sync_vectors + i * SYNC_VECTOR_SIZE;
-        set_gate((uint64_t *)(v->area + AREA_IDT - AREA_DATA), i, v->area_gva + handler);
-    }
-}
-
 static int make_area(struct vcpu *v, uint32_t id)
 {
     uint32_t pages = (AREA_SIZE - AREA_DATA) / PAGE_SIZE;
@@ -83,7 +48,11 @@ static int make_area(struct vcpu *v, uint32_t id)
         if (error)
             return error;
     }
-    fill_area(v);
+    const struct stub_header *stub = stub_header();
+    if (kvm.native_ring0)
+        area_fill(v->area, v->area_gva, stub->native_vectors, NATIVE_VECTOR_SIZE);
+    else
+        area_fill(v->area, v->area_gva, stub->sync_vectors, SYNC_VECTOR_SIZE);
     return 0;
 }
 

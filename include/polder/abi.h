@@ -148,9 +148,11 @@
 /* In the data page, for that report: address of the struct polder_params that last ran on this vCPU, or 0. */
 #define DATA_PARAMS 0x458
 
-/* (buffer, length): writes to the console. Bytes written. */
+/* (buffer, length): writes to the console. Bytes written: all, but for an error on the way. -EPIPE: nobody reads it any
+ * more; and what write(2) says. */
 #define HC_CONSOLE_WRITE 0
-/* (buffer, length): reads what is there. Bytes read, 0 at the end of the input, -EAGAIN if there is nothing yet. */
+/* (buffer, length): reads what is there. Bytes read, 0 at the end of the input, -EAGAIN if there is nothing yet,
+ * -EINVAL for no length. */
 #define HC_CONSOLE_READ 1
 /* (bytes): brings in more RAM, a multiple of 2 MiB, zeroed, right behind what is there. Its guest-physical address;
  * mapped nowhere yet. -ENOMEM beyond the limit of --memory, -EINVAL. */
@@ -164,22 +166,25 @@
 /* (ns): after so many ns the interrupt VECTOR_TIMER comes to this vCPU, once. Replaces what was armed; UINT64_MAX
  * disarms. The kernel ends the interrupt with an EOI to its local APIC. */
 #define HC_TIMER 5
-/* (buffer, length): random bytes of the host. Bytes written, at least 1. */
+/* (buffer, length): random bytes of the host. Bytes written, at least 1 and at most 64 KiB; -EINVAL for no length. */
 #define HC_RANDOM 6
 /* (status): ends the machine; 0 to 255 is the exit status of `polder boot`. Does not return, but with -EINVAL. */
 #define HC_SHUTDOWN 7
-/* (number, rip, rsp, argument): starts a vCPU, with the caller's CR3. 0; -EBUSY if it runs already, -EINVAL. */
+/* (number, rip, rsp, argument): starts a vCPU, with the caller's CR3. 0; -EBUSY if it has been started before, -EINVAL
+ * also for addresses that are not canonical, -EAGAIN if the host has no thread for it. */
 #define HC_START_CPU 8
-/* (flags): sleeps until an interrupt waits for this vCPU or HC_WAKE is called for it; with IDLE_CONSOLE in flags also
- * until the console can be read. 0. One HC_WAKE that came before is not lost. */
+/* (flags): sleeps until an interrupt waits for this vCPU or HC_WAKE or HC_NMI is called for it; with IDLE_CONSOLE in
+ * flags also until the console can be read, or its end be learnt. 0; -EINVAL. It may come back early. One HC_WAKE that
+ * came before is not lost. An interrupt that another vCPU's local APIC sends while this one sleeps does not wake it:
+ * who sends it calls HC_WAKE as well. */
 #define HC_IDLE 9
 #define IDLE_CONSOLE 1
 /* (number): ends that vCPU's HC_IDLE. 0 or -EINVAL. */
 #define HC_WAKE 10
 /* (save, load): where ring 0 cannot execute XSAVE: stores the FPU state of ring 3 at `save`, then loads it from `load`
- * (xstate-size bytes each, 64-byte aligned, 0 for neither). 0 or -EINVAL. */
+ * (xstate-size bytes each, 64-byte aligned, 0 for neither). 0; -EINVAL for reserved bits in what is loaded. */
 #define HC_XSTATE 11
-/* (number): sends an NMI to that vCPU, where there is no x2APIC. 0 or -EINVAL. */
+/* (number): sends an NMI to that vCPU, where there is no x2APIC. 0; -EINVAL if it has not been started. */
 #define HC_NMI 12
 /* (): how often this vCPU has left the guest, by KVM's own count (KVM API, 4.131, KVM_GET_STATS_FD): for measurements.
  * -ENOSYS where KVM does not count. */

@@ -4,12 +4,13 @@
 #include <polder/abi.h>
 #include <string.h>
 
+#include "area.h"
 #include "boot/early.h"
 #include "pagetable.h"
 #include "types.h"
 
 #define GIB (1ull << 30)
-#define AREA_PAGES 3 /* data, IDT, stacks */
+#define AREA_PAGES 3 /* data, IDT, stacks: one behind the other, as in the area */
 #define TABLE_ENTRIES 512
 
 /* Ranges of the levels: how many bytes one entry of a table at that level maps. */
@@ -122,39 +123,6 @@ static void map_areas(struct builder *b, const struct layout *layout)
     }
 }
 
-/* ---------------------------------------------------------------- areas */
-
-static void set_gate(uint64_t *idt, unsigned vector, uint64_t handler)
-{
-    uint64_t ist = vector == VECTOR_NMI ? 2 : 1, dpl = vector == 3 ? 3 : 0;
-    idt[2 * vector] = (handler & 0xffff) | (uint64_t)GDT_KERNEL_CODE << 16 | ist << 32 | 0xeull << 40 | dpl << 45 |
-                      1ull << 47 | (handler >> 16 & 0xffff) << 48;
-    idt[2 * vector + 1] = handler >> 32;
-}
-
-static void fill_area(char *data, uint64_t area)
-{
-    uint64_t *gdt = (uint64_t *)(data + DATA_GDT);
-    uint64_t tss_gva = area + AREA_DATA + DATA_TSS;
-    gdt[GDT_KERNEL_CODE / 8] = 0x00af9b000000ffff;
-    gdt[GDT_KERNEL_DATA / 8] = 0x00cf93000000ffff;
-    gdt[GDT_USER_CODE32 / 8] = 0x00cffb000000ffff;
-    gdt[GDT_USER_DATA / 8] = 0x00cff3000000ffff;
-    gdt[GDT_USER_CODE / 8] = 0x00affb000000ffff;
-    gdt[GDT_TSS / 8] = 0x0000890000000067 | (tss_gva & 0xffffff) << 16 | (tss_gva >> 24 & 0xff) << 56;
-    gdt[GDT_TSS / 8 + 1] = tss_gva >> 32;
-    char *tss = data + DATA_TSS;
-    uint64_t trap_top = area + STACK_TRAP_TOP, nmi_top = area + STACK_NMI_TOP;
-    memcpy(tss + 4, &trap_top, 8);    /* RSP0 */
-    memcpy(tss + 0x24, &trap_top, 8); /* IST 1 */
-    memcpy(tss + 0x2c, &nmi_top, 8);  /* IST 2 */
-    uint16_t no_io_bitmap = 0x68;
-    memcpy(tss + 0x66, &no_io_bitmap, 2);
-    uint64_t *idt = (uint64_t *)(data + PAGE_SIZE);
-    for (unsigned vector = 0; vector < 256; vector++)
-        set_gate(idt, vector, area + AREA_EARLY + vector * EARLY_VECTOR_SIZE);
-}
-
 void layout_fill(const struct layout *layout, const struct image *image, struct ram *ram, uint64_t direct_end)
 {
     struct builder b = {.ram = ram, .root = layout->tables, .next = layout->tables + PAGE_SIZE};
@@ -164,5 +132,6 @@ void layout_fill(const struct layout *layout, const struct image *image, struct 
     map_areas(&b, layout);
     memcpy(ram_at(ram, layout->early, EARLY_SIZE), early_code, EARLY_SIZE);
     for (uint32_t cpu = 0; cpu < layout->cpus; cpu++)
-        fill_area(ram_at(ram, layout_data_page(layout, cpu), AREA_PAGES * PAGE_SIZE), layout_area(cpu));
+        area_fill(ram_at(ram, layout_data_page(layout, cpu), AREA_PAGES * PAGE_SIZE), layout_area(cpu), AREA_EARLY,
+            EARLY_VECTOR_SIZE);
 }

@@ -11,7 +11,7 @@
 #define MSR_X2APIC_ICR 0x830u
 #define ICR_NMI (4u << 8 | 1u << 14)
 
-extern char entry_begin[], entry_vectors[], entry_syscall[], entry_syscall_msrs[], entry_end[];
+extern char entry_begin[], entry_vectors[], entry_syscall[], entry_syscall_msrs[], entry_page_fault_msrs[], entry_end[];
 
 static struct {
     struct lock evicting;
@@ -32,6 +32,8 @@ static void set_gates(uint64_t area)
     uint64_t vectors = area + AREA_CODE + (uint64_t)(entry_vectors - entry_begin);
     for (unsigned vector = 0; vector < 256; vector++) {
         uint64_t at = vectors + 16 * vector;
+        if (vector == 14 && !machine.native_ring0)
+            at = area + AREA_CODE + (uint64_t)(entry_page_fault_msrs - entry_begin);
         gates[vector] = (struct gate){.offset_low = (uint16_t)at,
             .selector = GDT_KERNEL_CODE,
             .ist = vector == 2 ? 2 : 1,

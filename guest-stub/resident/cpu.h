@@ -32,7 +32,9 @@ struct cpu {
     const struct polder_params *ready_params; /* entry.S, polder_run_sandbox; NULL: take the long way */
     uint64_t ready_fd;
     struct polder_params *short_params; /* this run went the short way with them */
-    struct mm *ready_mm;                /* of ready_fd */
+    const struct polder_params *ready_params_msrs;
+    uint64_t fs_base, gs_base; /* as they are loaded */
+    struct mm *ready_mm;       /* of ready_fd */
 
     uint32_t number;
     int error_number; /* errno */
@@ -49,7 +51,6 @@ struct cpu {
     uint32_t same_faults;
 
     struct context *fpu_owner; /* whose state is in the FPU registers */
-    uint64_t fs_base, gs_base; /* as they are loaded */
 
     /* In TSC ticks, 0 for none. */
     uint64_t timer_at; /* polder_timer's */
@@ -70,6 +71,9 @@ _Static_assert(offsetof(struct cpu, timer_pending) == CPU_TIMER_PENDING, "entry.
 _Static_assert(offsetof(struct cpu, ready_params) == CPU_READY_PARAMS, "entry.S");
 _Static_assert(offsetof(struct cpu, ready_fd) == CPU_READY_FD, "entry.S");
 _Static_assert(offsetof(struct cpu, short_params) == CPU_SHORT, "entry.S");
+_Static_assert(offsetof(struct cpu, ready_params_msrs) == CPU_READY_PARAMS_MSRS, "entry.S");
+_Static_assert(offsetof(struct cpu, fs_base) == CPU_FS_BASE, "entry.S");
+_Static_assert(offsetof(struct cpu, gs_base) == CPU_GS_BASE, "entry.S");
 _Static_assert(offsetof(struct polder_params, flags) == PARAMS_FLAGS, "entry.S");
 _Static_assert(offsetof(struct polder_params, sigmask) == PARAMS_SIGMASK, "entry.S");
 _Static_assert(offsetof(struct polder_params, deadline_ns) == PARAMS_DEADLINE, "entry.S");
@@ -110,7 +114,7 @@ static inline struct cpu *cpu_of(uint32_t number)
 /* Something that the short way takes for granted has changed. */
 static inline void cpu_not_ready(struct cpu *cpu)
 {
-    cpu->ready_params = NULL;
+    cpu->ready_params = cpu->ready_params_msrs = NULL;
 }
 
 static inline uint64_t rdmsr(uint32_t msr)

@@ -20,8 +20,8 @@
     .code64
     .section .text.entry, "ax", @progbits
     .globl polder_run_sandbox
-    .globl entry_begin, entry_vectors, entry_syscall, entry_syscall_msrs, entry_end, enter_ring3
-    .hidden entry_begin, entry_vectors, entry_syscall, entry_syscall_msrs, entry_end, enter_ring3
+    .globl entry_begin, entry_vectors, entry_syscall, entry_syscall_msrs, entry_page_fault_msrs, entry_end, enter_ring3
+    .hidden entry_begin, entry_vectors, entry_syscall, entry_syscall_msrs, entry_page_fault_msrs, entry_end, enter_ring3
     .hidden run_sandbox, run_trapped
 entry_begin:
 
@@ -71,13 +71,7 @@ entry_begin:
  * one of these untrue takes CPU_READY_PARAMS away (cpu_not_ready), and they are only ever there on a machine with one vCPU.
  * All else goes the long way, in C; so does what comes out otherwise than by a system call.
  */
-    .balign 16
-polder_run_sandbox:
-    movabs $THE_CPU, %rax
-    cmp %edi, CPU_READY_FD(%rax)
-    jne run_sandbox
-    cmp %rsi, CPU_READY_PARAMS(%rax)
-    jne run_sandbox
+    .macro check_the_rest
     mov PARAMS_FLAGS(%rsi), %ecx
     or PARAMS_SIGMASK(%rsi), %rcx
     or PARAMS_DEADLINE(%rsi), %rcx
@@ -89,12 +83,9 @@ polder_run_sandbox:
     jne run_sandbox
     testl $0xffff8000, PARAMS_RIP_HIGH(%rsi)
     jnz run_sandbox
-    rdfsbase %rcx
-    cmp %rcx, PARAMS_FS_BASE(%rsi)
-    jne run_sandbox
-    rdgsbase %rcx
-    cmp %rcx, PARAMS_GS_BASE(%rsi)
-    jne run_sandbox
+    .endm
+
+    .macro enter_the_short_way
     andq $EFLAGS_RING3, PARAMS_EFLAGS(%rsi)
     orq $EFLAGS_FIXED, PARAMS_EFLAGS(%rsi)
     push_callee_saved
@@ -102,6 +93,34 @@ polder_run_sandbox:
     mov %rsp, CPU_KERNEL_RSP(%rax)
     mov %rsi, %rsp
     pop_ring3
+    .endm
+
+    .balign 16
+polder_run_sandbox:
+    movabs $THE_CPU, %rax
+    cmp %edi, CPU_READY_FD(%rax)
+    jne run_sandbox
+    cmp %rsi, CPU_READY_PARAMS(%rax)
+    jne 1f
+    check_the_rest
+    rdfsbase %rcx
+    cmp %rcx, PARAMS_FS_BASE(%rsi)
+    jne run_sandbox
+    rdgsbase %rcx
+    cmp %rcx, PARAMS_GS_BASE(%rsi)
+    jne run_sandbox
+    enter_the_short_way
+/* The same where there are no such instructions, but what was loaded is known. */
+1:  cmp %rsi, CPU_READY_PARAMS_MSRS(%rax)
+    jne run_sandbox
+    check_the_rest
+    mov CPU_FS_BASE(%rax), %rcx
+    cmp %rcx, PARAMS_FS_BASE(%rsi)
+    jne run_sandbox
+    mov CPU_GS_BASE(%rax), %rcx
+    cmp %rcx, PARAMS_GS_BASE(%rsi)
+    jne run_sandbox
+    enter_the_short_way
 
 /* unsigned enter_ring3(struct cpu *, struct user_regs_struct *). Called at the image's own address. */
     .balign 16
@@ -144,8 +163,7 @@ enter_ring3:
     jmp *%rax
     .endm
 
-    .macro syscall_of_ring3
-    mov %rsp, CPU(CPU_USER_RSP)
+    .macro save_syscall
     mov CPU(CPU_REGS_END), %rsp
     pushq $GDT_USER_DATA
     pushq CPU(CPU_USER_RSP)
@@ -161,6 +179,15 @@ enter_ring3:
     movq $0, PARAMS_FAULT_ADDR(%rsp)
     .endm
 
+    .macro save_base_msr msr, to_params, to_cpu
+    mov $\msr, %ecx
+    rdmsr
+    shl $32, %rdx
+    or %rdx, %rax
+    mov %rax, \to_params(%rsp)
+    mov %rax, CPU(\to_cpu)
+    .endm
+
     .macro return_syscall
     mov CPU(CPU_KERNEL_RSP), %rsp
     xor %eax, %eax
@@ -170,18 +197,50 @@ enter_ring3:
 
     .balign 16
 entry_syscall:
-    syscall_of_ring3
+    mov %rsp, CPU(CPU_USER_RSP)
+    save_syscall
     rdfsbase %rax
     mov %rax, PARAMS_FS_BASE(%rsp)
     rdgsbase %rax
     mov %rax, PARAMS_GS_BASE(%rsp)
     return_syscall
 
-/* Where there are no such instructions, C looks at the MSRs. */
     .balign 16
 entry_syscall_msrs:
-    syscall_of_ring3
+    mov %rsp, CPU(CPU_USER_RSP)
+go_on_with_syscall_msrs:
+    save_syscall
+    save_base_msr 0xc0000100, PARAMS_FS_BASE, CPU_FS_BASE
+    save_base_msr 0xc0000101, PARAMS_GS_BASE, CPU_GS_BASE
     return_syscall
+
+/*
+ * PVM: SYSCALL arrives at LSTAR with CPL still 3, and the fetch there faults. A page fault of ring 3 at LSTAR is that
+ * system call. What a sandbox gets by jumping to LSTAR is what SYSCALL with these RCX and R11 gives, once R11 is made
+ * what SYSCALL could have left; where RCX cannot be, it stays a page fault. Not on CPUs that know FSGSBASE: there SYSCALL
+ * does what the manual says.
+ */
+    .balign 16
+entry_page_fault_msrs:
+    mov %rax, CPU(CPU_SCRATCH)
+    lea entry_syscall_msrs(%rip), %rax
+    cmp %rax, 8(%rsp)
+    jne 1f
+    testb $4, (%rsp)
+    jz 1f
+    mov %rcx, %rax
+    shr $47, %rax
+    jnz 1f
+    pushq 32(%rsp)
+    popq CPU(CPU_USER_RSP)
+    mov CPU(CPU_SCRATCH), %rax
+    and $EFLAGS_RING3, %r11d
+    or $EFLAGS_FIXED, %r11
+    cld
+    jmp go_on_with_syscall_msrs
+1:  mov CPU(CPU_SCRATCH), %rax
+    pushq $14
+    jmp entry_trap
 
     .balign 16
 entry_vectors:

@@ -18,6 +18,9 @@
 #define CPU_READY_PARAMS 0x60
 #define CPU_READY_FD 0x68
 #define CPU_SHORT 0x70
+#define CPU_READY_PARAMS_MSRS 0x78
+#define CPU_FS_BASE 0x80
+#define CPU_GS_BASE 0x88
 
 /* Offsets in struct polder_params. */
 #define PARAMS_RAX 80

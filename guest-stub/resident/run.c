@@ -59,16 +59,6 @@ static bool report(struct run *run, enum polder_reason reason, uint32_t vector, 
     return true;
 }
 
-static bool report_syscall(struct run *run)
-{
-    struct polder_params *p = run->params;
-    uint64_t number = p->regs.rax;
-    report(run, POLDER_SYSCALL, 0, 0, 0);
-    p->regs.orig_rax = number;
-    p->regs.rax = (uint64_t)-ENOSYS;
-    return true;
-}
-
 /* ---------------------------------------------------------------- faults */
 
 static bool comes_back(struct cpu *cpu, uint64_t address, int *failure)
@@ -118,17 +108,6 @@ static bool exception(struct run *run, unsigned vector, uint64_t error_code)
     return report(run, POLDER_EXCEPTION, vector, error_code, 0);
 }
 
-/*
- * PVM: SYSCALL arrives at LSTAR with CPL still 3, and the fetch there faults. What a sandbox gets by jumping to LSTAR
- * is what SYSCALL with these RCX and R11 gives, once both are made what SYSCALL could have left.
- */
-static bool is_pvm_syscall(const struct run *run)
-{
-    const struct user_regs_struct *regs = &run->params->regs;
-    return !machine.native_ring0 && regs->rip == run->cpu->lstar && run->cpu->cr2 == run->cpu->lstar &&
-           canonical(regs->rcx);
-}
-
 static bool timer_interrupt(struct run *run)
 {
     struct cpu *cpu = run->cpu;
@@ -162,11 +141,6 @@ static bool trapped(struct run *run, unsigned what, int *failure)
     case VECTOR_TIMER:
         return timer_interrupt(run);
     case VECTOR_PF:
-        if ((error_code & PF_USER) && is_pvm_syscall(run)) {
-            regs->rip = regs->rcx;
-            regs->r11 = regs->eflags = (regs->r11 & EFLAGS_RING3) | EFLAGS_FIXED;
-            return report_syscall(run);
-        }
         /* A fault that is no user access: the CPU itself looked something up (QEMU's TCG pops a far return's frame so).
          */
         if (!(error_code & PF_USER))
@@ -201,8 +175,14 @@ static void set_base(uint32_t msr, uint64_t base)
         __asm__ volatile("wrgsbase %0" : : "r"(base));
 }
 
-static void take_bases(struct cpu *cpu, struct polder_params *p)
+/* entry.S has them in params after a system call. */
+static void take_bases(struct cpu *cpu, struct polder_params *p, unsigned what)
 {
+    if (what == 0) {
+        cpu->fs_base = p->regs.fs_base;
+        cpu->gs_base = p->regs.gs_base;
+        return;
+    }
     p->regs.fs_base = cpu->fs_base = get_base(MSR_FS_BASE);
     p->regs.gs_base = cpu->gs_base = get_base(MSR_GS_BASE);
 }
@@ -244,14 +224,14 @@ static bool enter_once(struct run *run, int *failure)
         if (cpu->gs_base != p->regs.gs_base)
             set_base(MSR_GS_BASE, p->regs.gs_base);
         what = enter_ring3(cpu, &p->regs);
-        take_bases(cpu, p);
+        take_bases(cpu, p, what);
     }
     __atomic_store_n(&cpu->inside, NULL, __ATOMIC_RELEASE);
     __atomic_store_n(&cpu->runs, cpu->runs + 1, __ATOMIC_RELEASE);
     __atomic_store_n(&p->running, 0, __ATOMIC_RELEASE);
     bool over = trapped(run, what, failure);
     if (__builtin_expect((p->flags & POLDER_SINGLE_STEP) && !run->own_tf, 0))
-        p->regs.eflags &= ~EFLAGS_TF; /* after it: PVM's SYSCALL takes eflags from r11 */
+        p->regs.eflags &= ~EFLAGS_TF;
     return over;
 }
 
@@ -304,17 +284,20 @@ bool sandbox_trapped(struct mm *mm, struct polder_params *params, unsigned what,
 {
     struct run run = {.mm = mm, .params = params, .cpu = this_cpu(), .own_tf = params->regs.eflags & EFLAGS_TF};
     *error = 0;
-    take_bases(run.cpu, params);
+    take_bases(run.cpu, params, what);
     return trapped(&run, what, error);
 }
 
 void sandbox_ready(int mm_fd, struct mm *mm, struct polder_params *params)
 {
     struct cpu *cpu = this_cpu();
-    if (machine.cpu_count > 1 || !machine.native_ring0 || cpu->loaded_serial != mm->serial ||
-        cpu->loaded_generation != mm->generation || cpu->regs_end != (uint64_t)(&params->regs.ss + 1))
+    if (machine.cpu_count > 1 || cpu->loaded_serial != mm->serial || cpu->loaded_generation != mm->generation ||
+        cpu->regs_end != (uint64_t)(&params->regs.ss + 1))
         return;
-    cpu->ready_params = params;
+    if (machine.native_ring0)
+        cpu->ready_params = params;
+    else
+        cpu->ready_params_msrs = params;
     cpu->ready_mm = mm;
     cpu->ready_fd = (uint32_t)mm_fd;
 }

@@ -51,10 +51,10 @@ EXPORT void polder_timer(uint64_t ns)
     timer_arm(cpu, cpu->timer_at);
 }
 
-/* Lets in what waits. True if polder_timer's time has come. */
+/* Lets in what waits. True if polder_timer's time has come. PVM takes an interrupt only some instructions after STI. */
 static bool take_interrupts(struct cpu *cpu)
 {
-    __asm__ volatile("sti\n\tnop\n\tcli" : : : "memory");
+    __asm__ volatile("sti\n\t.rept 16\n\tnop\n\t.endr\n\tcli" : : : "memory");
     if (!cpu->timer_pending)
         return false;
     cpu->timer_pending = 0;

@@ -129,9 +129,9 @@ int64_t cpu_idle(struct cpu *cpu, bool console)
 
 /* ---------------------------------------------------------------- exits */
 
-__attribute__((format(printf, 2, 3))) static bool fault(struct cpu *cpu, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static bool fault(struct cpu *cpu, bool rip_is_past, const char *format, ...)
 {
-    struct ending ending = {.kind = ENDING_FAULT, .cpu = cpu->number};
+    struct ending ending = {.kind = ENDING_FAULT, .cpu = cpu->number, .rip_is_past = rip_is_past};
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(ending.text, sizeof ending.text, format, arguments);
@@ -150,28 +150,29 @@ static bool port(struct cpu *cpu)
         machine_end(cpu->machine, &(struct ending){.kind = ENDING_TRAP, .cpu = cpu->number});
         return false;
     }
-    return fault(cpu, "%s port %#x with %u byte%s; there is nothing", out ? "a write to" : "a read from", run->io.port,
-        run->io.size, run->io.size == 1 ? "" : "s");
+    /* An emulator is done with the instruction when it exits; a CPU is not. */
+    return fault(cpu, !kvm.native_ring0, "%s port %#x with %u byte%s; there is nothing",
+        out ? "a write to" : "a read from", run->io.port, run->io.size, run->io.size == 1 ? "" : "s");
 }
 
 /* An access that found no memory. In a page that was cut off a file it reads zeros, and what is written is lost. */
 static bool mmio(struct cpu *cpu, uint64_t mended_before)
 {
     struct kvm_run *run = cpu->kvm.run;
+    struct windows *windows = &cpu->machine->windows;
     uint64_t gpa = run->mmio.phys_addr;
-    const char *what = run->mmio.is_write ? "a write to" : "a read from";
-    const struct window *w = windows_at(&cpu->machine->windows, gpa);
+    bool write = run->mmio.is_write;
+    const char *what = write ? "a write to" : "a read from";
+    const struct window *w = windows_at(windows, gpa);
     if (!w)
-        return fault(cpu, "%s guest-physical %#" PRIx64 ", where there is nothing", what, gpa);
-    windows_mend(&cpu->machine->windows, mended_before);
-    if (w->host && gpa - w->gpa >= w->intact && (w->writable || !run->mmio.is_write)) {
+        return fault(cpu, write, "%s guest-physical %#" PRIx64 ", where there is nothing", what, gpa);
+    windows_mend(windows, mended_before);
+    if ((w->writable || !write) && windows_is_cut(windows, w, gpa)) {
         memset(run->mmio.data, 0, sizeof run->mmio.data);
         return true;
     }
-    const char *why = !w->host                             ? "before HC_FILE has brought it in"
-                      : run->mmio.is_write && !w->writable ? "given without `,rw'"
-                                                           : "which the host cannot reach there";
-    return fault(cpu, "%s guest-physical %#" PRIx64 ", in the file %s=%s, %s", what, gpa, w->name, w->path, why);
+    return fault(cpu, write, "%s guest-physical %#" PRIx64 ", in the file %s=%s, %s", what, gpa, w->name, w->path,
+        write && !w->writable ? "given without `,rw'" : "which HC_FILE has not brought in");
 }
 
 static bool internal_error(struct cpu *cpu)
@@ -179,14 +180,14 @@ static bool internal_error(struct cpu *cpu)
     const struct kvm_run *run = cpu->kvm.run;
     char bytes[3 * 15 + 40] = "";
     if (run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION)
-        return fault(cpu, "KVM cannot go on: internal error %u", run->internal.suberror);
+        return fault(cpu, false, "KVM cannot go on: internal error %u", run->internal.suberror);
     if (run->emulation_failure.ndata >= 4 &&
         (run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES)) {
         int at = snprintf(bytes, sizeof bytes, "; its bytes:");
         for (unsigned i = 0; i < run->emulation_failure.insn_size && i < 15; i++)
             at += snprintf(bytes + at, sizeof bytes - (size_t)at, " %02x", run->emulation_failure.insn_bytes[i]);
     }
-    return fault(cpu, "an instruction that KVM cannot emulate%s", bytes);
+    return fault(cpu, false, "an instruction that KVM cannot emulate%s", bytes);
 }
 
 static bool exited(struct cpu *cpu, uint64_t mended_before)
@@ -204,14 +205,14 @@ static bool exited(struct cpu *cpu, uint64_t mended_before)
     case KVM_EXIT_IOAPIC_EOI:
         return true;
     case KVM_EXIT_SHUTDOWN:
-        return fault(cpu, "a triple fault");
+        return fault(cpu, false, "a triple fault");
     case KVM_EXIT_INTERNAL_ERROR:
         return internal_error(cpu);
     case KVM_EXIT_FAIL_ENTRY:
-        return fault(cpu, "KVM cannot enter the guest: reason %#" PRIx64,
+        return fault(cpu, false, "KVM cannot enter the guest: reason %#" PRIx64,
             (uint64_t)run->fail_entry.hardware_entry_failure_reason);
     default:
-        return fault(cpu, "KVM says exit %u, which nothing here asks for", run->exit_reason);
+        return fault(cpu, false, "KVM says exit %u, which nothing here asks for", run->exit_reason);
     }
 }
 
@@ -232,7 +233,7 @@ static void *run(void *argument)
         else if (error == -EFAULT && (windows_mend(&machine->windows, mended_before) || efaults < EFAULTS_MAX))
             efaults++;
         else if (error != -EINTR && error != -EAGAIN)
-            go_on = fault(cpu, "KVM cannot run it: %s", strerror(-error));
+            go_on = fault(cpu, false, "KVM cannot run it: %s", strerror(-error));
         if (error != -EFAULT)
             efaults = 0;
     }

@@ -42,6 +42,7 @@ struct ending {
     enum ending_kind kind;
     int number;
     uint32_t cpu;
+    bool rip_is_past; /* the exit found RIP behind the instruction that made it */
     char text[400];
 };
 

@@ -36,6 +36,7 @@ struct view {
     struct fault_frame frame;
     bool has_frame;
     bool ring3;
+    bool rip_is_past;
 };
 
 static const char *const exceptions[32] = {"#DE, divide error", "#DB, debug", "NMI", "#BP, breakpoint", "#OF, overflow",
@@ -47,12 +48,12 @@ static const char *const exceptions[32] = {"#DE, divide error", "#DB, debug", "N
 
 /* ---------------------------------------------------------------- pieces */
 
-static void print_address(const struct view *v, const char *name, uint64_t address)
+static void print_address(const struct view *v, const char *name, uint64_t address, bool after)
 {
     char symbol[128];
     struct translation t;
     fprintf(v->out, "  %s %#" PRIx64 " ", name, address);
-    if (symbols_name(&v->machine->image, address, false, symbol, sizeof symbol))
+    if (symbols_name(&v->machine->image, address, after, symbol, sizeof symbol))
         fprintf(v->out, "(%s) ", symbol);
     if (!canonical(address)) {
         fprintf(v->out, "is not canonical\n");
@@ -124,8 +125,7 @@ static void print_backtrace(const struct view *v)
     uint64_t rbp = v->regs.rbp, next, address;
     struct translation t;
     fprintf(v->out, "  backtrace:\n");
-    /* Where ring 0 is emulated, an exit finds RIP behind the instruction that made it. */
-    print_frame(v, v->regs.rip, v->machine->ending.kind == ENDING_FAULT && !kvm.native_ring0);
+    print_frame(v, v->regs.rip, v->rip_is_past);
     if (v->ring3)
         return; /* the frames are not the kernel's */
     /* Who jumped to where there is no code did so by a call, more often than not. */
@@ -221,6 +221,7 @@ static bool look(struct view *v, FILE *out, struct machine *machine, uint32_t nu
         kvm_get_sregs(&machine->cpus[number].kvm, &v->sregs) < 0)
         return false;
     v->ring3 = v->sregs.cs.selector & 3;
+    v->rip_is_past = number == machine->ending.cpu && machine->ending.rip_is_past;
     if (!trapped || !walk_read(&machine->ram, v->sregs.cr3, v->regs.rsp, &v->frame, sizeof v->frame))
         return true;
     v->has_frame = true;
@@ -238,9 +239,9 @@ static void print_cpu(const struct view *v)
         fprintf(v->out, "  KVM has reset it: where it was is lost\n");
         return;
     }
-    print_address(v, "rip", v->regs.rip);
+    print_address(v, "rip", v->regs.rip, v->rip_is_past);
     if (v->has_frame && v->frame.vector == VECTOR_PF)
-        print_address(v, "cr2", v->sregs.cr2);
+        print_address(v, "cr2", v->sregs.cr2, false);
     print_registers(v);
     print_backtrace(v);
     print_last_run(v);

@@ -110,6 +110,14 @@ bool windows_mend(struct windows *windows, uint64_t mended_before)
     return windows_mended(windows) != mended_before;
 }
 
+bool windows_is_cut(struct windows *windows, const struct window *w, uint64_t gpa)
+{
+    pthread_mutex_lock(&windows->lock);
+    bool cut = w->host && gpa - w->gpa >= w->intact;
+    pthread_mutex_unlock(&windows->lock);
+    return cut;
+}
+
 uint64_t windows_mended(const struct windows *windows)
 {
     return __atomic_load_n(&windows->mended, __ATOMIC_ACQUIRE);

@@ -44,6 +44,8 @@ int64_t windows_bring_in(struct windows *windows, uint64_t index, uint64_t *size
  */
 bool windows_mend(struct windows *windows, uint64_t mended_before);
 uint64_t windows_mended(const struct windows *windows);
+/* True if zeros stand there for what has been cut off. */
+bool windows_is_cut(struct windows *windows, const struct window *window, uint64_t gpa);
 
 /* The window, brought in or not, that this guest-physical address lies in, or NULL. */
 const struct window *windows_at(const struct windows *windows, uint64_t gpa);

@@ -144,7 +144,8 @@ result "a file"
 head -c 8192 /dev/zero >"$work/rw"
 boot 0 write_rw --file "a=$work/rw,rw" && [ "$(tr -d '\0' <"$work/rw")" = WW ]
 result "a file that may be written"
-boot 70 write_file --file "a=$work/a" && said "a write to guest-physical 0x104000000, in the file a=$work/a, given without"
+boot 70 write_file --file "a=$work/a" &&
+    said "a write to guest-physical 0x104000000, in the file a=$work/a, given without" " write_file_fault+"
 result "a file that may not be written"
 printf 'contents of a file\n' | cmp -s - "$work/a"
 result "and was not"

@@ -107,7 +107,7 @@ boot 0 memory && grep -q '^pieces: 2[0-9]$' "$work/out"
 result "memory, to the limit, zeroed"
 boot 0 timer && printed 'interrupts: 3\n'
 result "the timer's interrupt"
-boot 0 cpus --cpus 2 && printed '0\nvCPU 1234605616436508552\n-16\n0\nNMI\nNMI\ndone\n'
+boot 0 cpus --cpus 2 && printed 'vCPU 1234605616436508552\n0\n-16\nNMI\n0\nNMI\ndone\n'
 result "a second vCPU: start, wake, NMI, awake and asleep"
 {
     printf 'INVITRD!'

@@ -201,10 +201,12 @@ timer_handler:
 kernel cpus
     set_gate VECTOR_NMI, nmi_handler, 1
     hypercall HC_START_CPU, 1, second, second_stack, 0x1122334455667788
-    call print_number
+    mov %rax, %rbx
 1:  hypercall HC_IDLE, 0
     cmpq $1, stage(%rip)
     jne 1b
+    mov %rbx, %rax
+    call print_number
     hypercall HC_START_CPU, 1, second, second_stack, 0
     call print_number
     movq $2, stage(%rip)
@@ -213,10 +215,12 @@ kernel cpus
     cmpq $3, stage(%rip)
     jne 2b
     hypercall HC_NMI, 1
-    call print_number
+    mov %rax, %rbx
 3:  hypercall HC_IDLE, 0
     cmpq $4, stage(%rip)
     jne 3b
+    mov %rbx, %rax
+    call print_number
     hypercall HC_NMI, 1 /* it sleeps now */
 4:  hypercall HC_IDLE, 0
     cmpq $5, stage(%rip)

@@ -62,7 +62,6 @@ static bool report(struct run *run, enum polder_reason reason, uint32_t vector, 
     p->error_code = error_code;
     p->fault_addr = address;
     p->regs.orig_rax = ~0ull;
-    p->regs.ds = p->regs.es = p->regs.fs = p->regs.gs = 0;
     return true;
 }
 

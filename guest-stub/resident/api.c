@@ -173,11 +173,38 @@ static int apply(int dest_fd, const struct polder_op *ops, size_t count, uint64_
     return error;
 }
 
+/* The common case without the detour over operations: a kernel maps a page at its fault. */
+static int map_in(struct mm *mm, const struct polder_op *op, uint64_t *result)
+{
+    struct mm_change change;
+    struct file *file = NULL;
+    if (!(op->flags & MAP_ANONYMOUS)) {
+        int error = fd_get_file(op->src_fd, &file);
+        if (error)
+            return error;
+    }
+    mm_begin(mm, &change);
+    int error = map(&change, op, file, result);
+    mm_finish(&change);
+    if (file)
+        file_drop(file);
+    return error;
+}
+
 EXPORT void *polder_mmap(void *start, size_t length, int prot, int flags, int src_fd, off_t offset, int dest_fd)
 {
     struct polder_op op = {POLDER_OP_MMAP, prot, flags, src_fd, start, length, offset};
+    struct mm *mm;
     uint64_t result;
-    int error = apply(dest_fd, &op, 1, &result);
+    int error = dest_fd == -1 ? 0 : fd_get_mm(dest_fd, &mm);
+    if (!error && (dest_fd == -1 || mm == mm_own())) {
+        error = apply(dest_fd, &op, 1, &result);
+        if (dest_fd != -1)
+            mm_drop(mm);
+    } else if (!error) {
+        error = map_in(mm, &op, &result);
+        mm_drop(mm);
+    }
     if (error) {
         fail(error);
         return MAP_FAILED;

@@ -36,14 +36,10 @@ static int page_for(struct file *file, uint64_t offset, bool shared, uint64_t *p
 {
     uint64_t from = 0;
     if (file) {
-        int error = file_page(file, offset, &from);
-        if (error)
-            return error;
-        if (shared) {
-            if (frame_is_ram(from))
-                frame_hold(from);
+        int error = file_page(file, offset, shared, &from);
+        if (error || shared) {
             *pa = from;
-            return 0;
+            return error;
         }
     }
     *pa = from ? frame_alloc() : frame_alloc_zeroed();

@@ -176,7 +176,7 @@ EXPORT int64_t polder_file_size(int fd)
 static int64_t page_of(struct file *file, uint64_t offset)
 {
     uint64_t pa;
-    int error = file_page(file, offset, &pa);
+    int error = file_page(file, offset, false, &pa);
     return error == -ERANGE ? -EINVAL : error ? error : (int64_t)pa;
 }
 

@@ -60,31 +60,40 @@ void file_drop(struct file *file)
     record_free(file, sizeof *file);
 }
 
-int file_page(struct file *file, uint64_t offset, uint64_t *pa)
+/* With the lock held: 0 or the error. */
+static int make_page(struct file *file, uint64_t offset, uint64_t **entry)
 {
-    int error = 0;
+    *entry = table_entry_make(file->root, offset);
+    if (!*entry)
+        return -ENOMEM;
+    if (**entry)
+        return 0;
+    uint64_t fresh = frame_alloc_zeroed();
+    if (!fresh)
+        return -ENOMEM;
+    entry_set(*entry, fresh | PTE_P);
+    return 0;
+}
+
+int file_page(struct file *file, uint64_t offset, bool hold, uint64_t *pa)
+{
     offset &= PAGE_MASK;
-    if (offset >= page_up(file->size))
-        return -ERANGE;
     if (file->window) {
         *pa = file->pa + offset;
-        return 0;
+        return offset < page_up(file->size) ? 0 : -ERANGE;
     }
+    /* The size is read, and the page held, under the lock: what is being cut off is not handed out. */
     lock(&file->lock);
-    uint64_t *entry = table_entry_make(file->root, offset);
-    if (!entry) {
-        error = -ENOMEM;
-    } else if (offset >= page_up(file->size)) {
-        error = -ERANGE;
-    } else if (!*entry) {
-        uint64_t fresh = frame_alloc_zeroed();
-        if (fresh)
-            entry_set(entry, fresh | PTE_P);
-        else
-            error = -ENOMEM;
+    int error = -ERANGE;
+    if (offset < page_up(file->size)) {
+        uint64_t *entry = table_entry(file->root, offset);
+        error = entry && *entry ? 0 : make_page(file, offset, &entry);
+        if (!error) {
+            *pa = *entry & PTE_ADDRESS;
+            if (hold)
+                frame_hold(*pa);
+        }
     }
-    if (!error)
-        *pa = *entry & PTE_ADDRESS;
     unlock(&file->lock);
     return error;
 }

@@ -24,8 +24,9 @@ struct file *file_new(uint64_t size);
 struct file *file_new_window(uint64_t pa, uint64_t size, bool writable);
 void file_hold(struct file *file);
 void file_drop(struct file *file);
-/* The page at offset, made if need be; it lives as long as the file is not cut. 0, -ERANGE beyond the end, -ENOMEM. */
-int file_page(struct file *file, uint64_t offset, uint64_t *pa);
+/* The page at offset, made if need be; it lives as long as the file is not cut, or, if it is to be held and is RAM,
+ * until frame_drop. 0, -ERANGE beyond the end, -ENOMEM. */
+int file_page(struct file *file, uint64_t offset, bool hold, uint64_t *pa);
 /* True if that very page is the file's. Makes none. */
 bool file_has_page(struct file *file, uint64_t offset, uint64_t pa);
 /* Also takes what is cut off out of every space. 0, -EINVAL (a window), -EFBIG. */

@@ -17,6 +17,8 @@
 #define MXCSR_RESET 0x1f80
 #define MXCSR_KNOWN 0xffffu
 
+#define BASE_UNKNOWN (1ull << 62) /* no context has it: it is not canonical */
+
 /* XSAVE and XRSTOR fault where the area is not aligned, and the hypercall takes one page: the area is one or more. */
 static size_t area_size(void)
 {
@@ -96,6 +98,16 @@ static bool valid(const char *area)
     return true;
 }
 
+/* Another context has the vCPU: what the last one loaded into segment registers is not its. Loading FS and GS may take
+ * their bases away (Intel SDM vol. 3A, 3.4.4). PVM carries no selectors. */
+static void forget_selectors(struct cpu *cpu)
+{
+    if (!machine.native_ring0)
+        return;
+    __asm__ volatile("mov %0, %%ds\n\tmov %0, %%es\n\tmov %0, %%fs\n\tmov %0, %%gs" : : "r"(0));
+    cpu->fs_base = cpu->gs_base = BASE_UNKNOWN;
+}
+
 int fpu_own(struct cpu *cpu, struct context *context, const void *state)
 {
     if (__builtin_expect(cpu->fpu_owner == context && !state, 1))
@@ -109,6 +121,8 @@ int fpu_own(struct cpu *cpu, struct context *context, const void *state)
     }
     struct context *before = cpu->fpu_owner;
     cpu_not_ready(cpu);
+    if (before != context)
+        forget_selectors(cpu);
     swap(before ? before->state : NULL, context->state);
     if (before)
         before->loaded = NULL;

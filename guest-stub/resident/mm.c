@@ -173,10 +173,16 @@ static int map_model(
     model->end = start + length;
     regions_add(&mm->regions, model);
     *result = start;
-    bool eager = model->file && length <= EAGER_PAGES * PAGE_SIZE;
+    bool eager =
+        model->file && length <= EAGER_PAGES * PAGE_SIZE && (model->prot & (PROT_READ | PROT_WRITE | PROT_EXEC));
     if (mm == mm_own())
         return map_own(change, start, start + length);
-    if (eager || (flags & MAP_POPULATE)) /* running out of memory here costs only a fault later */
+    /* Running out of memory here, or of file, costs only a fault later. */
+    for (uint64_t page = start; eager && page < start + length; page += PAGE_SIZE) {
+        if (mm_bring_in_file(change, model, page, false) != MM_RESOLVED)
+            return 0;
+    }
+    if (flags & MAP_POPULATE)
         populate(change, model, start, start + length);
     return 0;
 }

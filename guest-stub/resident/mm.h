@@ -103,6 +103,7 @@ static inline void mm_note_change(struct mm_change *change, uint64_t address)
 }
 
 /* Makes the page of address there, for writing if write. */
+enum mm_fault mm_bring_in_file(struct mm_change *change, const struct region *r, uint64_t page, bool write);
 enum mm_fault mm_bring_in(struct mm_change *change, struct region *region, uint64_t address, bool write);
 
 #endif

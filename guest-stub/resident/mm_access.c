@@ -25,7 +25,7 @@ static ssize_t read_some(struct mm *mm, char *buf, size_t count, uint64_t addres
             memset(buf, 0, count);
             return (ssize_t)count;
         }
-        int error = file_page(r->file, r->offset + (address - r->start), &pa);
+        int error = file_page(r->file, r->offset + (address - r->start), false, &pa);
         if (error)
             return error == -ENOMEM ? error : -EFAULT;
     }

@@ -38,26 +38,31 @@ static enum mm_fault break_cow(struct mm_change *change, const struct region *r,
     return MM_RESOLVED;
 }
 
+/* A page of a file where nothing is yet. */
 static enum mm_fault bring_in_file(
     struct mm_change *change, const struct region *r, uint64_t address, uint64_t *entry, bool write)
 {
     uint64_t pa, rights = mm_rights(r);
-    int error = file_page(r->file, r->offset + (address - r->start), &pa);
-    if (error)
+    int error = file_page(r->file, r->offset + (address - r->start), true, &pa);
+    if (__builtin_expect(error != 0, 0))
         return error == -ERANGE ? MM_BEYOND_FILE : MM_NO_MEMORY;
-    if (r->kind == REGION_FILE_PRIVATE && write) {
-        uint64_t fresh = frame_alloc();
-        if (!fresh)
-            return MM_NO_MEMORY;
-        memcpy(direct(fresh), direct(pa), PAGE_SIZE);
-        pa = fresh;
-    } else if (frame_is_ram(pa)) {
-        frame_hold(pa);
-    }
-    if (r->kind == REGION_FILE_PRIVATE && !write)
+    if (r->kind == REGION_FILE_PRIVATE) {
         rights &= ~PTE_W;
-    set_present(change, address, entry, pa | rights);
+        if (write) {
+            entry_set(entry, pa | PTE_HELD); /* what break_cow copies and drops */
+            return break_cow(change, r, address, entry);
+        }
+    }
+    entry_set(entry, pa | rights);
     return MM_RESOLVED;
+}
+
+enum mm_fault mm_bring_in_file(struct mm_change *change, const struct region *r, uint64_t page, bool write)
+{
+    uint64_t *entry = table_entry_make(change->mm->root, page);
+    if (!entry)
+        return MM_NO_MEMORY;
+    return *entry ? MM_RESOLVED : bring_in_file(change, r, page, entry, write);
 }
 
 enum mm_fault mm_bring_in(struct mm_change *change, struct region *r, uint64_t address, bool write)

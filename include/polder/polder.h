@@ -75,7 +75,8 @@ struct polder_params {
      * code of 32 bits) and ss 0x2b, or the run is EINVAL. Entry loads every register exactly, rcx and r11 too; of
      * eflags IF is set and IOPL, NT, VM, VIF and VIP are cleared. At POLDER_SYSCALL rax is -ENOSYS, orig_rax the number
      * and rip is after the instruction; at every other reason orig_rax is -1. The selectors ds, es, fs and gs are not
-     * carried: they are 0 when a context takes a vCPU (but PVM leaves them alone), and are reported as 0.
+     * carried: they are 0 when a context takes a vCPU (but PVM leaves them alone), and no run looks at the fields or
+     * changes them.
      */
     struct user_regs_struct regs;
     /*

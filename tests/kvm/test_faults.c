@@ -552,10 +552,10 @@ static void selectors(void **state)
     box.params.regs.fs_base = 0x1000;
     box.params.regs.gs_base = 0x2000;
     box_syscall(&box, sn_set_selectors, 0, 0);
-    assert_int_equal(box.params.regs.ds, 0);
-    assert_int_equal(box.params.regs.es, 0);
-    assert_int_equal(box.params.regs.fs, 0);
-    assert_int_equal(box.params.regs.gs, 0);
+    assert_int_equal(box.params.regs.ds, 0x2b);
+    assert_int_equal(box.params.regs.es, 0x2b);
+    assert_int_equal(box.params.regs.fs, 0x2b);
+    assert_int_equal(box.params.regs.gs, 0x2b);
     assert_int_equal(box.params.regs.fs_base, 0);
     assert_int_equal(box.params.regs.gs_base, 0);
     polder_params_fini(&box.params);

@@ -49,7 +49,8 @@ int64_t ram_grow(struct ram *ram, uint64_t bytes)
 void *ram_at(const struct ram *ram, uint64_t gpa, uint64_t length)
 {
     uint64_t size = __atomic_load_n(&ram->size, __ATOMIC_ACQUIRE), offset = gpa - BOOT_RAM_BASE;
-    if (gpa < BOOT_RAM_BASE || offset > size || length > size - offset)
+    /* What lies below RAM has a larger offset than anything can have. */
+    if (offset > size || length > size - offset)
         return NULL;
     return ram->base + offset;
 }

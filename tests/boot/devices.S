@@ -131,13 +131,41 @@ kernel memory
     jnz 2f
     mov %rcx, (%rcx)
     mov %rcx, 0x1ffff8(%rcx)
-    inc %rbx
+    lea 0x200000(%rcx), %rbx
     jmp 1b
 2:  say "memory that is not zero\n"
     shutdown 1
-3:  say "pieces: "
+3:  say "in all: "
+    movabs $POLDER_DIRECT_BASE+BOOT_RAM_BASE, %rax
+    sub %rax, %rbx
     mov %rbx, %rax
     call print_number
+    shutdown 0
+
+/* Buffers at the very end of memory, and across it. */
+.macro at_end name, number, before, length
+    movq $\number, %gs:DATA_CALL
+    lea -\before(%rbx), %rax
+    mov %rax, %gs:DATA_CALL_ARG(0)
+    movq $\length, %gs:DATA_CALL_ARG(1)
+    out %al, $PORT_HYPERCALL
+    mov %gs:DATA_CALL_RESULT, %rbp
+    say "\name: "
+    mov %rbp, %rax
+    call print_number
+.endm
+
+kernel edges
+    hypercall HC_MEMORY, 0x200000
+    lea 0x200000(%rax), %rbx
+    at_end "random", HC_RANDOM, 16, 16
+    at_end "random, across", HC_RANDOM, 16, 17
+    at_end "random, wrapping", HC_RANDOM, 16, -1
+    at_end "console-write", HC_CONSOLE_WRITE, 0, 0
+    at_end "console-write, across", HC_CONSOLE_WRITE, 1, 2
+    at_end "console-read, across", HC_CONSOLE_READ, 1, 2
+    at_end "xstate", HC_XSTATE, 0x10000, 0
+    at_end "xstate, across", HC_XSTATE, 64, 0
     shutdown 0
 
 /* The timer's interrupt, which ends HC_IDLE; one that was taken back or replaced does not come. */
@@ -230,9 +258,11 @@ kernel cpus
 
 second:
     push %rdi
+    mov %rsi, %rbx
     say "vCPU "
-    mov %gs:0x100, %rax /* nothing: the page is this vCPU's own */
-    add %rsi, %rax
+    mov %rbx, %rax
+    call print_number
+    say "argument "
     pop %rax
     call print_number
     movq $1, stage(%rip)

@@ -2,13 +2,13 @@
 # nothing of them. Those of RESIDENT_SAME are the hosted library's own tests, tests/kvm/test_*.c, compiled against the
 # run-time inside the guest and the shim; the others are of the run-time alone.
 RESIDENT_SAME := apply maps copy faults errors random self fpu threads signals
-RESIDENT_OWN :=
+RESIDENT_OWN := cpus
 RESIDENT_TESTS := $(patsubst %,build/tests/resident/%,$(RESIDENT_SAME) $(RESIDENT_OWN))
-resident_cpus = $(if $(filter threads signals fpu errors self,$(1)),4,1)
+resident_cpus = $(if $(filter threads signals fpu errors self cpus,$(1)),4,1)
 
 RESIDENT_TEST_CFLAGS := $(KERNEL_CFLAGS) -nostdinc -isystem $(shell $(CC) -print-file-name=include) \
 	-Itests/resident/shim -Itests/resident -Itests/kvm
-RESIDENT_TEST_SHARED := $(patsubst %,build/tests/resident/obj/%.o,$(wildcard tests/resident/shim/*.c tests/resident/shim/*.S) \
+RESIDENT_TEST_SHARED := $(patsubst %,build/tests/resident/obj/%.o,$(wildcard tests/resident/shim/*.c tests/resident/shim/*.S) tests/resident/code.S \
 	tests/kvm/sandbox.c tests/kvm/snippets.S)
 
 build/tests/resident/obj/%.c.o: %.c

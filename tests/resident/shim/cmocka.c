@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The tests of a group one after the other, in TAP. */
 #include "shim.h"
+#include <polder/resident.h>
 
 enum { PASSED, FAILED, SKIPPED };
 
@@ -58,6 +59,7 @@ int _cmocka_run_group_tests(const char *name, const struct CMUnitTest *tests, si
         size_t length = strlen(tests[i].name);
         if (only && (strncmp(only, tests[i].name, length) != 0 || (only[length] && only[length] != ' ')))
             continue;
+        volatile uint64_t began = polder_clock(0);
         switch (setjmp(end_of_test)) {
         case 0:
             if (tests[i].setup_func)
@@ -72,6 +74,9 @@ int _cmocka_run_group_tests(const char *name, const struct CMUnitTest *tests, si
             printf("not ok %zu - %s\n", i + 1, tests[i].name);
             failed++;
         }
+        uint64_t took = (polder_clock(0) - began) / 1000000;
+        if (took > 2000)
+            printf("# %s took %lu ms\n", tests[i].name, took);
     }
     return failed;
 }

@@ -376,6 +376,8 @@ static int rename_to(struct path *old, struct path *new)
         return -ENOTDIR;
     if (new->inode == old->inode)
         return 0;
+    if (new->inode && is_below(old->dir, new->inode))
+        return -ENOTEMPTY;
     if (new->inode) {
         if (dir && !is_type(new->inode, S_IFDIR))
             return -ENOTDIR;

@@ -31,18 +31,24 @@ void file_hold(struct file *file)
     __atomic_fetch_add(&file->references, 1, __ATOMIC_RELAXED);
 }
 
-static void drop_page(void *opaque, uint64_t offset, uint64_t *entry)
+static void drop_in(void *opaque, uint64_t offset, uint64_t *entry, unsigned count)
 {
+    uint32_t gone = 0;
     (void)offset;
-    uint64_t pa = *entry & PTE_ADDRESS;
-    entry_set(entry, 0);
-    frame_drop(pa, opaque);
+    FOR_ENTRIES(i, entry, count)
+    {
+        uint64_t pa = entry[i] & PTE_ADDRESS;
+        entry[i] = 0;
+        gone++;
+        frame_drop(pa, opaque);
+    }
+    entries_gone(entry, gone);
 }
 
 static void drop_pages(struct file *file, uint64_t from)
 {
     struct frame_list frames = {0}, tables = {0};
-    tables_visit(file->root, from, USER_END, drop_page, &frames, &tables);
+    tables_visit(file->root, from, USER_END, drop_in, &frames, &tables);
     frames_free(&frames);
     tables_free(&tables);
 }

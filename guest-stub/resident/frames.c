@@ -17,20 +17,9 @@ static struct {
 
 struct frames_range frames_range; /* RAM that is managed here */
 
-static uint32_t number_of(uint64_t pa)
-{
-    return (uint32_t)((pa - BOOT_RAM_BASE) / PAGE_SIZE);
-}
-
 static uint64_t pa_of(uint32_t number)
 {
     return BOOT_RAM_BASE + number * PAGE_SIZE;
-}
-
-static void push(struct frame_list *list, uint64_t pa)
-{
-    frame_of(pa)->next = list->first;
-    list->first = number_of(pa);
 }
 
 static uint64_t pop(struct frame_list *list)
@@ -148,19 +137,13 @@ uint64_t frame_alloc_zeroed(void)
     return pa;
 }
 
-void frame_drop(uint64_t pa, struct frame_list *list)
-{
-    if (__atomic_sub_fetch(&frame_of(pa)->references, 1, __ATOMIC_ACQ_REL) == 0)
-        push(list, pa);
-}
-
 static void free_list(struct frame_list *list, struct frame_list *to)
 {
     if (!list->first)
         return;
     lock(&frames.lock);
     for (uint64_t pa; (pa = pop(list));) {
-        push(to, pa);
+        frame_list_add(to, pa);
         frames.used--;
     }
     unlock(&frames.lock);
@@ -191,7 +174,7 @@ uint64_t table_alloc(void)
 
 void table_drop(uint64_t pa, struct frame_list *list)
 {
-    push(list, pa);
+    frame_list_add(list, pa);
 }
 
 void tables_free(struct frame_list *list)
@@ -216,7 +199,7 @@ uint64_t root_alloc(void)
 void root_free(uint64_t pa)
 {
     lock(&frames.lock);
-    push(&frames.clean_roots, pa);
+    frame_list_add(&frames.clean_roots, pa);
     frames.used--;
     unlock(&frames.lock);
 }

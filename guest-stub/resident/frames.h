@@ -59,8 +59,18 @@ static inline void frame_hold(uint64_t pa)
     __atomic_fetch_add(&frame_of(pa)->references, 1, __ATOMIC_RELAXED);
 }
 
+static inline void frame_list_add(struct frame_list *list, uint64_t pa)
+{
+    frame_of(pa)->next = list->first;
+    list->first = (uint32_t)((pa - BOOT_RAM_BASE) / PAGE_SIZE);
+}
+
 /* One reference less; the last one adds it to the list. */
-void frame_drop(uint64_t pa, struct frame_list *list);
+static inline void frame_drop(uint64_t pa, struct frame_list *list)
+{
+    if (__atomic_sub_fetch(&frame_of(pa)->references, 1, __ATOMIC_ACQ_REL) == 0)
+        frame_list_add(list, pa);
+}
 /* No translation leads to any of them now. */
 void frames_free(struct frame_list *list);
 

@@ -75,15 +75,21 @@ int mm_new(struct mm **result)
     return 0;
 }
 
-static void drop_page(void *opaque, uint64_t address, uint64_t *entry)
+static void drop_pages(void *opaque, uint64_t address, uint64_t *entry, unsigned count)
 {
     struct mm_change *change = opaque;
-    uint64_t value = *entry, pa = value & PTE_ADDRESS;
-    entry_set(entry, 0);
-    if (value & PTE_P)
-        mm_note_change(change, address);
-    if (frame_is_ram(pa))
-        frame_drop(pa, &change->frames);
+    uint32_t gone = 0;
+    FOR_ENTRIES(i, entry, count)
+    {
+        uint64_t value = entry[i], pa = value & PTE_ADDRESS;
+        entry[i] = 0;
+        gone++;
+        if (value & PTE_P)
+            mm_note_change(change, address + i * PAGE_SIZE);
+        if (frame_is_ram(pa))
+            frame_drop(pa, &change->frames);
+    }
+    entries_gone(entry, gone);
 }
 
 void mm_free(struct mm *mm)
@@ -91,7 +97,7 @@ void mm_free(struct mm *mm)
     struct mm_change change = {.mm = mm};
     delist(mm);
     cpu_evict(mm->root);
-    tables_visit(mm->root, 0, USER_END, drop_page, &change, &change.tables);
+    tables_visit(mm->root, 0, USER_END, drop_pages, &change, &change.tables);
     frames_free(&change.frames);
     tables_free(&change.tables);
     root_free(mm->root);
@@ -122,7 +128,7 @@ static void remove_range(struct mm_change *change, uint64_t start, uint64_t end)
     struct region *r = region_at_or_after(&change->mm->regions, start);
     if (!r || r->start >= end)
         return;
-    tables_visit(change->mm->root, start, end, drop_page, change, &change->tables);
+    tables_visit(change->mm->root, start, end, drop_pages, change, &change->tables);
     regions_remove(&change->mm->regions, start, end);
 }
 
@@ -237,22 +243,24 @@ struct protecting {
     const struct region *region;
 };
 
-static void protect_page(void *opaque, uint64_t address, uint64_t *entry)
+static void protect_pages(void *opaque, uint64_t address, uint64_t *entry, unsigned count)
 {
     const struct protecting *p = opaque;
-    uint64_t old = *entry, pa = old & PTE_ADDRESS;
-    uint64_t value = pa | PTE_HELD;
-    if (p->region->prot) {
-        value = pa | mm_rights(p->region);
-        /* Private pages may be shared, with copies or with the file: who writes finds out by a fault. */
-        if (p->region->kind != REGION_FILE_SHARED && !(frame_is_ram(pa) && frame_references(pa) == 1))
-            value &= ~PTE_W;
+    FOR_ENTRIES(i, entry, count)
+    {
+        uint64_t old = entry[i], pa = old & PTE_ADDRESS, value = pa | PTE_HELD;
+        if (p->region->prot) {
+            value = pa | mm_rights(p->region);
+            /* Private pages may be shared, with copies or with the file: who writes finds out by a fault. */
+            if (p->region->kind != REGION_FILE_SHARED && !(frame_is_ram(pa) && frame_references(pa) == 1))
+                value &= ~PTE_W;
+        }
+        if (value == old)
+            continue;
+        entry_set(&entry[i], value);
+        if (old & PTE_P)
+            mm_note_change(p->change, address + i * PAGE_SIZE);
     }
-    if (value == old)
-        return;
-    entry_set(entry, value);
-    if (old & PTE_P)
-        mm_note_change(p->change, address);
 }
 
 int mm_protect(struct mm_change *change, uint64_t start, uint64_t length, int prot)
@@ -281,7 +289,7 @@ int mm_protect(struct mm_change *change, uint64_t start, uint64_t length, int pr
         if (!declare) /* of the kernel's own: hidden from ring 3, and the kernel goes on using it */
             r->prot = rwx;
         struct protecting p = {change, r};
-        tables_visit(mm->root, r->start, r->end, protect_page, &p, &change->tables);
+        tables_visit(mm->root, r->start, r->end, protect_pages, &p, &change->tables);
         if (mm == mm_own())
             error = populate(change, r, r->start, r->end);
     }
@@ -296,12 +304,15 @@ struct forgetting {
     struct region *region;
 };
 
-static void forget_page(void *opaque, uint64_t address, uint64_t *entry)
+static void forget_pages(void *opaque, uint64_t address, uint64_t *entry, unsigned count)
 {
     struct forgetting *f = opaque;
-    uint64_t offset = f->region->offset + (address - f->region->start);
-    if (file_has_page(f->region->file, offset, *entry & PTE_ADDRESS))
-        drop_page(f->change, address, entry);
+    FOR_ENTRIES(i, entry, count)
+    {
+        uint64_t offset = f->region->offset + (address + i * PAGE_SIZE - f->region->start);
+        if (file_has_page(f->region->file, offset, entry[i] & PTE_ADDRESS))
+            drop_pages(f->change, address + i * PAGE_SIZE, &entry[i], 1);
+    }
 }
 
 void mms_forget_file(struct file *file, uint64_t offset)
@@ -314,7 +325,7 @@ void mms_forget_file(struct file *file, uint64_t offset)
             uint64_t from = offset > r->offset ? r->start + (offset - r->offset) : r->start;
             struct forgetting f = {&change, r};
             if (r->file == file && from < r->end)
-                tables_visit(mm->root, from, r->end, forget_page, &f, &change.tables);
+                tables_visit(mm->root, from, r->end, forget_pages, &f, &change.tables);
         }
         mm_finish(&change);
     }

@@ -148,32 +148,38 @@ struct copying {
     struct mm *copy;
     bool shared;
     bool failed;
-    uint64_t block; /* whose table `entries` is */
-    uint64_t *entries;
 };
 
-static void copy_page(void *opaque, uint64_t address, uint64_t *entry)
+/* The copy's table is made if there is anything to put into it. */
+static void copy_pages(void *opaque, uint64_t address, uint64_t *entry, unsigned count)
 {
     struct copying *c = opaque;
-    uint64_t value = *entry, pa = value & PTE_ADDRESS, block = address & ~(BLOCK_SIZE - 1);
+    uint64_t *copy = NULL;
+    uint32_t come = 0;
     if (c->failed)
         return;
-    if (!c->entries || c->block != block) {
-        c->entries = table_entry_make(c->copy->root, block);
-        c->block = block;
-        if (!c->entries) {
-            c->failed = true;
-            return;
+    FOR_ENTRIES(i, entry, count)
+    {
+        uint64_t value = entry[i], pa = value & PTE_ADDRESS;
+        if (!copy) {
+            copy = table_entry_make(c->copy->root, address);
+            if (!copy) {
+                c->failed = true;
+                return;
+            }
         }
+        if (!c->shared && (value & PTE_W)) {
+            value &= ~PTE_W;
+            entry[i] = value;
+            mm_note_change(c->change, address + i * PAGE_SIZE);
+        }
+        if (frame_is_ram(pa))
+            frame_hold(pa);
+        copy[i] = value;
+        come++;
     }
-    if (!c->shared && (value & PTE_W)) {
-        value &= ~PTE_W;
-        entry_set(entry, value);
-        mm_note_change(c->change, address);
-    }
-    if (frame_is_ram(pa))
-        frame_hold(pa);
-    entry_set(&c->entries[address / PAGE_SIZE % BLOCK_PAGES], value);
+    if (copy)
+        entries_come(copy, come);
 }
 
 static int copy_all(struct mm_change *change, struct mm *copy)
@@ -184,7 +190,7 @@ static int copy_all(struct mm_change *change, struct mm *copy)
             return -ENOMEM;
         regions_add(&copy->regions, r);
         c.shared = r->kind == REGION_FILE_SHARED;
-        tables_visit(change->mm->root, r->start, r->end, copy_page, &c, &change->tables);
+        tables_visit(change->mm->root, r->start, r->end, copy_pages, &c, &change->tables);
         if (c.failed)
             return -ENOMEM;
     }

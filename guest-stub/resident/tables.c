@@ -84,25 +84,20 @@ uint64_t tables_translate(uint64_t root, uint64_t address)
 static void visit_in(uint64_t table, int level, uint64_t start, uint64_t end, table_visit *visit, void *opaque,
     struct frame_list *emptied)
 {
-    uint64_t *entries = direct(table);
-    bool counted = frame_is_ram(table);
-    uint32_t left = counted ? frame_of(table)->references : ENTRIES;
-    /* What lies before the range is not counted down, so that the count ends the walk only of what is walked whole. */
-    for (uint64_t at = start, next; at < end && left; at = next) {
-        next = (at & ~(span(level) - 1)) + span(level);
-        uint64_t *entry = &entries[slot(at, level)];
-        uint64_t value = *entry;
-        if (!value)
-            continue;
-        left -= counted;
-        if (level == 1) {
-            visit(opaque, at, entry);
-            continue;
-        }
-        uint64_t child = value & PTE_ADDRESS;
-        visit_in(child, level - 1, at, next < end ? next : end, visit, opaque, emptied);
+    if (frame_is_ram(table) && frame_of(table)->references == 0)
+        return;
+    unsigned first = slot(start, level), count = slot(end - 1, level) + 1 - first;
+    uint64_t *entry = (uint64_t *)direct(table) + first, base = start & ~(span(level) - 1);
+    if (level == 1) {
+        visit(opaque, start, entry, count);
+        return;
+    }
+    FOR_ENTRIES(i, entry, count)
+    {
+        uint64_t child = entry[i] & PTE_ADDRESS, at = base + i * span(level), next = at + span(level);
+        visit_in(child, level - 1, at < start ? start : at, next < end ? next : end, visit, opaque, emptied);
         if (frame_is_ram(child) && frame_of(child)->references == 0) {
-            entry_set(entry, 0);
+            entry_set(&entry[i], 0);
             table_drop(child, emptied);
         }
     }

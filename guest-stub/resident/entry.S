@@ -130,8 +130,18 @@ enter_ring3:
     mov %rax, CPU_REGS_END(%rdi)
     movq $0, CPU_SHORT(%rdi)
     mov %rsp, CPU_KERNEL_RSP(%rdi)
+enter_begin: /* an NMI from here to the iretq goes to enter_refused, so that no kick is too late for this look */
+    cmpl $0, PARAMS_KICKED(%rsi)
+    jne enter_refused
     mov %rsi, %rsp
     pop_ring3
+enter_end:
+
+/* What ring 3 would have had is in the params still: as if an NMI had come at once. */
+enter_refused:
+    mov $(ENTERED_VECTOR | 2), %eax
+    pop_callee_saved
+    ret
 
     .macro push_registers
     push %rsi
@@ -356,7 +366,15 @@ nmi_of_ring0:
 1:  mov %rax, %cr3
     mov CPU(CPU_NMIS_BEGUN), %rax
     mov %rax, CPU(CPU_NMIS_DONE)
-    pop %rax
+    mov 8(%rsp), %rax /* rip, in the image, where enter_ring3 is called */
+    cmp $enter_begin, %rax
+    jb 2f
+    cmp $enter_end, %rax
+    jae 2f
+    movq $enter_refused, 8(%rsp)
+    mov CPU(CPU_KERNEL_RSP), %rax
+    mov %rax, 32(%rsp)
+2:  pop %rax
     iretq
 entry_end:
 

@@ -102,6 +102,8 @@ void arena_free(void *at, uint64_t size)
     /* Nodes for two cuts were asked for by reserve, and go back to it here. */
     if (regions_reserve(&arena.regions, 2))
         regions_remove(&arena.regions, start, start + size);
+    if (arena.regions.gap_hint < start + size + PAGE_SIZE) /* so that its tables are used again */
+        arena.regions.gap_hint = start + size + PAGE_SIZE;
     unlock(&arena.lock);
 }
 

@@ -14,7 +14,6 @@ void console_init(struct console *console)
         .lock = PTHREAD_MUTEX_INITIALIZER};
     if (!console->terminal)
         return;
-    tcgetattr(STDIN_FILENO, &console->before);
     struct termios raw = console->before;
     cfmakeraw(&raw);
     raw.c_oflag |= OPOST; /* a kernel's "\n" begins a line at the left */

@@ -30,9 +30,11 @@ int cpu_create(struct machine *machine, uint32_t number)
     *cpu = (struct cpu){.machine = machine, .number = number};
     cpu->data = ram_at(&machine->ram, layout_data_page(&machine->layout, number), PAGE_SIZE);
     cpu->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (cpu->wake < 0)
+        return -errno;
     cpu->xstate = aligned_alloc(PAGE_SIZE, page_up(kvm.xsave_size));
     void *run_at = mmap(NULL, kvm.run_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (cpu->wake < 0 || !cpu->xstate || run_at == MAP_FAILED)
+    if (!cpu->xstate || run_at == MAP_FAILED)
         return -ENOMEM;
     uint64_t area = layout_area(number);
     struct kvm_ring0 ring0 = {.cr3 = machine->layout.tables,

@@ -45,21 +45,25 @@ printed() {
     # shellcheck disable=SC2059 # the text is a format
     printf "$@" | cmp -s - "$work/out"
 }
+mkfifo "$work/in.fifo" "$work/out.fifo" "$work/unread"
+# What comes out of the machine's console, up to "ready"; the rest is at descriptor 7.
+until_ready() {
+    exec 7<"$work/out.fifo"
+    while read -r line <&7 && echo "$line" && [ "$line" != ready ]; do :; done
+}
 # Reads the sixth page of a file before and after it was cut down to two.
 cut() {
     head -c 32768 /dev/zero | tr '\0' A >"$work/cut"
-    rm -f "$work/fifo" "$work/out"
-    mkfifo "$work/fifo"
-    boot 0 "$1" --file "cut=$work/cut$2" <"$work/fifo" &
-    exec 9>"$work/fifo"
-    until grep -q ready "$work/out" 2>/dev/null || ! kill -0 $! 2>/dev/null; do
-        usleep 1000 2>/dev/null || sleep 0.001
-    done
+    "$polder" boot --memory 64M --timeout 60 --file "cut=$work/cut$2" "$build/tests/boot/$1.kernel" \
+        <"$work/in.fifo" >"$work/out.fifo" 2>"$work/err" &
+    exec 9>"$work/in.fifo"
+    until_ready >"$work/out"
     truncate -s 4097 "$work/cut"
     echo >&9
+    cat <&7 >>"$work/out"
     wait $!
     status=$?
-    exec 9>&-
+    exec 7<&- 9>&-
     return $status
 }
 # patch FILE OFFSET BYTES: the bytes in octal.
@@ -92,7 +96,7 @@ usage() {
 }
 entry=$build/tests/boot/entry.kernel
 
-echo "1..66"
+echo "1..67"
 
 # ---- What a kernel starts with, and the hypercalls.
 boot 42 entry && cmp "$work/out" "$expected/entry.expected" >>"$work/err" 2>&1
@@ -108,6 +112,8 @@ result "memory, to the limit, zeroed"
 boot 0 edges && printed '%s: %d\n' random 16 "random, across" -14 "random, wrapping" -14 console-write 0 \
     "console-write, across" -14 "console-read, across" -14 xstate 0 "xstate, across" -14
 result "buffers at the end of memory"
+boot 3 fuzz --file "a=$work/a,rw" </dev/null
+result "hypercalls at random"
 boot 0 timer && printed 'interrupts: 3\n'
 result "the timer's interrupt"
 boot 0 cpus --cpus 2 && printed 'vCPU 1\nargument 1234605616436508552\n0\n-16\nNMI\n0\nNMI\ndone\n'
@@ -130,7 +136,6 @@ boot 7 echo </dev/null && printed ''
 result "console: nothing"
 boot 7 echo <&- && printed ''
 result "console: no standard input"
-mkfifo "$work/unread"
 : <"$work/unread" &
 exec 8>"$work/unread"
 wait $!
@@ -211,15 +216,14 @@ result "report: without symbols"
 # shellcheck disable=SC3045 # every sh that this runs on has it
 ulimit -c 0
 for signal in TERM INT HUP QUIT; do
-    rm -f "$work/out"
     # sh starts what is in the background with SIGINT and SIGQUIT ignored.
-    perl -e '$SIG{INT} = $SIG{QUIT} = "DEFAULT"; exec @ARGV' "$polder" boot "$build/tests/boot/deaf.kernel" >"$work/out" 2>"$work/err" &
-    until grep -q ready "$work/out" 2>/dev/null || ! kill -0 $! 2>/dev/null; do
-        usleep 1000 2>/dev/null || sleep 0.001
-    done
+    perl -e '$SIG{INT} = $SIG{QUIT} = "DEFAULT"; exec @ARGV' "$polder" boot "$build/tests/boot/deaf.kernel" \
+        >"$work/out.fifo" 2>"$work/err" &
+    until_ready >"$work/out"
     kill -$signal $!
     wait $! 2>/dev/null # where sh says what it died of
     status=$?
+    exec 7<&-
     [ "$(kill -l $((status - 128)))" = $signal ]
     result "SIG$signal ends it as it ends others"
 done

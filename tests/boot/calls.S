@@ -2,6 +2,7 @@
 /* Each hypercall with good and bad arguments, and what came out: compared with calls.expected. */
 #include "lib.h"
 
+#define FREE (BOOT_RAM_BASE+0x800000) /* the last 4 MiB of what is there at first */
 #define EXACT 0
 #define POSITIVE 1
 
@@ -41,8 +42,63 @@ kernel calls
     jmp 1b
 4:  shutdown 0
 
+/* Hypercalls at random, the same at each run: any number but those that end or wait or start something, and arguments out
+ * of a list of what is likely to be looked at too little. */
+kernel fuzz
+    set_gate VECTOR_NMI, ignore
+    mov $5000, %ebp
+    mov $1, %ebx
+1:  call next_random
+    mov %rax, %rcx
+    shr $24, %rcx
+    and $15, %ecx
+    cmp $HC_SHUTDOWN, %ecx
+    je 1b
+    cmp $HC_IDLE, %ecx
+    je 1b
+    mov %rcx, %gs:DATA_CALL
+    .irp n, 0, 1, 2, 3
+    call random_argument
+    mov %rax, %gs:DATA_CALL_ARG(\n)
+    .endr
+    out %al, $PORT_HYPERCALL
+    dec %ebp
+    jnz 1b
+    shutdown 3
+
+ignore:
+    iretq
+
+/* rax; the state is rbx. */
+next_random:
+    movabs $6364136223846793005, %rax
+    imul %rax, %rbx
+    movabs $1442695040888963407, %rax
+    add %rax, %rbx
+    mov %rbx, %rax
+    ret
+
+/* rax: the sum of two words of the list, so that they meet each other's edges. */
+random_argument:
+    lea words(%rip), %rsi
+    call next_random
+    shr $40, %rax
+    and $31, %eax
+    mov (%rsi,%rax,8), %rdi
+    call next_random
+    shr $40, %rax
+    and $31, %eax
+    mov (%rsi,%rax,8), %rax
+    add %rdi, %rax
+    ret
+
     .section .rodata
     .balign 8
+words: /* no two of them make an address of the kernel or its page tables, which some calls would overwrite */
+    .quad 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 63, 64, -1, -64, 0x1000, -0x1000
+    .quad FREE, FREE+64, FREE+0x3ff000, FILE_WINDOW, NOWHERE, 0xfee00000
+    .quad 0x200000, 0x400000, -0x200000, 0x7fffffffffffffff, 0x8000000000000000
+    .quad 0x200000000, 0xf0000000, 0xffffc80100000000, 4096, 511
 rows:
     row "no such call", HC_COUNT
     row "no such call, far from it", -1
@@ -102,6 +158,7 @@ rows:
     row "wake -1", HC_WAKE, -1
     row "nmi, one that does not run", HC_NMI, 1
     row "nmi, one that is not there", HC_NMI, 2
+    row "exits", HC_EXITS, kind=POSITIVE
     row "xstate, neither", HC_XSTATE, 0, 0
     row "xstate, save", HC_XSTATE, PHYS(xstate), 0
     row "xstate, load", HC_XSTATE, 0, PHYS(xstate)

@@ -1,6 +1,6 @@
 # tests/boot: kernels for the tests of `polder boot`, in assembly and by abi.h alone. One image for all; each kernel is an
 # entry of it.
-BOOT_KERNELS := calls entry echo deaf initrd memory edges timer cpus second_faults read_file write_rw cut_file cut_file_ring3 \
+BOOT_KERNELS := calls entry echo deaf initrd memory edges fuzz timer cpus second_faults read_file write_rw cut_file cut_file_ring3 \
 	read_nowhere write_code execute_data undefined not_canonical no_stack triple hang wrong_port beyond_ram write_file \
 	last_run hostile hostile_tables
 BOOT_KERNEL_FILES := $(BOOT_KERNELS:%=$(B)/tests/boot/%.kernel)

@@ -73,7 +73,7 @@ static int map_privileged(const struct polder_op *op, struct file *file, uint64_
     if (op->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
         return -EINVAL;
     uint64_t size = page_up(op->length), offset = (uint64_t)op->offset;
-    int error = map_check(0, size, op->flags, offset);
+    int error = map_check(0, op->length, op->flags, offset);
     if (error)
         return error;
     if (file && offset + size > page_up(file->size))
@@ -169,6 +169,8 @@ static int apply(int dest_fd, const struct polder_op *ops, size_t count, uint64_
     }
     if (begun)
         mm_finish(&change);
+    if (begun && mm == mm_own()) /* another space may be loaded, and the kernel wants to use what it has mapped */
+        cpu_load(this_cpu(), mm);
     mm_drop(mm);
     return error;
 }

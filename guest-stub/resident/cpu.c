@@ -7,6 +7,7 @@
 #include "tables.h"
 
 #define MSR_LSTAR 0xc0000082u
+#define MSR_CSTAR 0xc0000083u
 #define MSR_X2APIC_EOI 0x80bu
 #define MSR_X2APIC_ICR 0x830u
 #define ICR_NMI (4u << 8 | 1u << 14)
@@ -77,6 +78,7 @@ void cpu_begin(void)
     const char *entry = machine.native_ring0 ? entry_syscall : entry_syscall_msrs;
     cpu->lstar = area_of(cpu->number) + AREA_CODE + (uint64_t)(entry - entry_begin);
     wrmsr(MSR_LSTAR, cpu->lstar);
+    wrmsr(MSR_CSTAR, COMPAT_RIP);
     cpu->fs_base = cpu->gs_base = area_of(cpu->number) + AREA_DATA; /* abi.h */
     write_cr3(tables_own_root());
     cpu->loaded_serial = mm_own()->serial;

@@ -303,11 +303,9 @@ trap_of_ring0:
     jae interrupt_of_ring0
     cmpq $1, (%rsp)
     je debug_of_ring0
-    /* SYSCALL of 32-bit code goes to CSTAR, which is 0, with ring 3's stack pointer; a call of NULL here has ours. */
-    cmpq $0, 16(%rsp)
-    jne fatal
-    btq $63, 40(%rsp)
-    jnc compat_syscall
+    /* SYSCALL of 32-bit code goes to CSTAR, with ring 3's stack pointer, all 64 bits of it: what that is says nothing. */
+    cmpq $COMPAT_RIP, 16(%rsp)
+    je compat_syscall
 fatal:
     out %eax, $PORT_FAULT
     hlt
@@ -327,6 +325,8 @@ debug_of_ring0:
     je 1f
     lea entry_syscall_msrs(%rip), %rax
     cmp %rax, 16(%rsp)
+    je 1f
+    cmpq $COMPAT_RIP, 16(%rsp)
 1:  mov CPU(CPU_SCRATCH), %rax
     jne fatal
     add $16, %rsp

@@ -38,6 +38,12 @@
 #define PARAMS_FAULT_ADDR 272
 #define PARAMS_KICKED 288 /* and running */
 
+/*
+ * CSTAR: in page 0, which no space can map, so that SYSCALL of 32-bit code ends in a page fault of ring 0 there (PVM goes
+ * to 32 bits of CSTAR only, and code of the kernel's is not to be had there); and not 0, where a call of NULL goes.
+ */
+#define COMPAT_RIP 0xc32
+
 /* What of eflags ring 3 may have (Intel SDM vol. 1, 3.4.3): all but IOPL, VM, VIF, VIP, and NT; IF is set. */
 #define EFLAGS_RING3 0x250dd5
 #define EFLAGS_FIXED 0x202

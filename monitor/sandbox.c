@@ -107,7 +107,8 @@ static void normalise_int(struct run *run, struct trap *trap)
 {
     uint8_t code[2];
     struct user_regs_struct *regs = &run->params->regs;
-    if (!trap->in_stub && int_n_suspect(trap->vector, trap->error_code) && mm_read(run->mm, code, 2, regs->rip) == 2)
+    if (!trap->in_stub && int_n_suspect(trap->vector, trap->error_code) &&
+        mm_read(run->mm, code, 2, int_n_at(trap->vector, regs)) == 2)
         int_n_normalise(code, &trap->vector, &trap->error_code, regs);
 }
 

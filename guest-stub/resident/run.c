@@ -99,7 +99,7 @@ static bool exception(struct run *run, unsigned vector, uint64_t error_code)
 {
     struct polder_params *p = run->params;
     uint8_t code[2];
-    if (int_n_suspect(vector, error_code) && mm_read(run->mm, code, 2, p->regs.rip) == 2)
+    if (int_n_suspect(vector, error_code) && mm_read(run->mm, code, 2, int_n_at(vector, &p->regs)) == 2)
         int_n_normalise(code, &vector, &error_code, &p->regs);
     if (vector == VECTOR_DB) {
         bool asked = (p->flags & POLDER_SINGLE_STEP) && !run->own_tf;

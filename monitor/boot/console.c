@@ -10,11 +10,13 @@
 
 void console_init(struct console *console)
 {
-    *console = (struct console){.terminal = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &console->before) == 0,
-        .lock = PTHREAD_MUTEX_INITIALIZER};
-    if (!console->terminal)
+    struct termios before;
+    *console = (struct console){.lock = PTHREAD_MUTEX_INITIALIZER};
+    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &before))
         return;
-    struct termios raw = console->before;
+    console->terminal = true;
+    console->before = before;
+    struct termios raw = before;
     cfmakeraw(&raw);
     raw.c_oflag |= OPOST; /* a kernel's "\n" begins a line at the left */
     tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);

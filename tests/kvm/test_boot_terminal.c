@@ -236,6 +236,7 @@ int main(int argc, char **argv)
     assert_non_null(realpath("/proc/self/exe", self));
     snprintf(build, sizeof build, "%s", dirname(dirname(dirname(self))));
     signal(SIGHUP, SIG_DFL);
+    alarm(300); /* what waits for words that never come */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_raw),
         cmocka_unit_test(test_shutdown),

@@ -34,6 +34,7 @@ struct cpu {
     struct polder_params *short_params; /* this run went the short way with them */
     const struct polder_params *ready_params_msrs;
     uint64_t fs_base, gs_base; /* as they are loaded */
+    struct context *fpu_owner; /* whose state is in the FPU registers */
     struct mm *ready_mm;       /* of ready_fd */
 
     uint32_t number;
@@ -49,8 +50,6 @@ struct cpu {
 
     uint64_t last_fault; /* where ring 3 last faulted, and how often it did there in a row */
     uint32_t same_faults;
-
-    struct context *fpu_owner; /* whose state is in the FPU registers */
 
     /* In TSC ticks, 0 for none. */
     uint64_t timer_at; /* polder_timer's */
@@ -74,6 +73,8 @@ _Static_assert(offsetof(struct cpu, short_params) == CPU_SHORT, "entry.S");
 _Static_assert(offsetof(struct cpu, ready_params_msrs) == CPU_READY_PARAMS_MSRS, "entry.S");
 _Static_assert(offsetof(struct cpu, fs_base) == CPU_FS_BASE, "entry.S");
 _Static_assert(offsetof(struct cpu, gs_base) == CPU_GS_BASE, "entry.S");
+_Static_assert(offsetof(struct cpu, fpu_owner) == CPU_FPU_OWNER, "entry.S");
+_Static_assert(offsetof(struct polder_params, context) == PARAMS_CONTEXT, "entry.S");
 _Static_assert(offsetof(struct polder_params, flags) == PARAMS_FLAGS, "entry.S");
 _Static_assert(offsetof(struct polder_params, sigmask) == PARAMS_SIGMASK, "entry.S");
 _Static_assert(offsetof(struct polder_params, deadline_ns) == PARAMS_DEADLINE, "entry.S");

@@ -72,6 +72,9 @@ entry_begin:
  * All else goes the long way, in C; so does what comes out otherwise than by a system call.
  */
     .macro check_the_rest
+    mov PARAMS_CONTEXT(%rsi), %rcx /* params may have been made anew where the old ones were */
+    cmp %rcx, CPU_FPU_OWNER(%rax)
+    jne run_sandbox
     mov PARAMS_FLAGS(%rsi), %ecx
     or PARAMS_SIGMASK(%rsi), %rcx
     or PARAMS_DEADLINE(%rsi), %rcx

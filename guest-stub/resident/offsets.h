@@ -21,6 +21,7 @@
 #define CPU_READY_PARAMS_MSRS 0x78
 #define CPU_FS_BASE 0x80
 #define CPU_GS_BASE 0x88
+#define CPU_FPU_OWNER 0x90
 
 /* Offsets in struct polder_params. */
 #define PARAMS_RAX 80
@@ -36,6 +37,7 @@
 #define PARAMS_REASON 256 /* and vector */
 #define PARAMS_ERROR_CODE 264
 #define PARAMS_FAULT_ADDR 272
+#define PARAMS_CONTEXT 280
 #define PARAMS_KICKED 288 /* and running */
 
 /*

@@ -83,6 +83,7 @@ bool count_between_marks(void (*body)(long n, void (*mark)(void)), long n, struc
 bool count_program(char *const argv[], struct counts *counts);
 
 /* Programs under `polder run` against the same natively: programs.c. */
+void bench_umlike(void); /* umlike.c */
 void bench_compute(void);
 void bench_start(void);
 void bench_touch(void);

@@ -125,6 +125,22 @@ polder_run_sandbox:
     jne run_sandbox
     enter_the_short_way
 
+/*
+ * rdi: params, esi: what. If ring 3 is to go on, it does so from here: were it called from C, every fault of a run would
+ * make the stack deeper. At the image's own address.
+ */
+    .balign 16
+trapped_on_the_short_way:
+    push %rdi
+    call run_trapped
+    pop %rsi
+    cmp $RUN_GOES_ON, %eax
+    je 1f
+    ret
+1:  movabs $THE_CPU, %rax
+    mov CPU_READY_FD(%rax), %edi
+    jmp polder_run_sandbox
+
 /* unsigned enter_ring3(struct cpu *, struct user_regs_struct *). Called at the image's own address. */
     .balign 16
 enter_ring3:
@@ -163,7 +179,7 @@ enter_refused:
     push %r15
     .endm
 
-/* eax: what came out. After the short way, C goes on with it: int run_trapped(params, what). */
+/* eax: what came out. After the short way, trapped_on_the_short_way goes on with it. */
     .macro return_to_caller
     mov CPU(CPU_KERNEL_RSP), %rsp
     pop_callee_saved
@@ -172,7 +188,7 @@ enter_refused:
     jnz 9f
     ret
 9:  mov %eax, %esi
-    mov $run_trapped, %rax
+    mov $trapped_on_the_short_way, %rax
     jmp *%rax
     .endm
 

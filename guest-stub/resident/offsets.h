@@ -55,4 +55,7 @@
 #define ENTERED_VECTOR 0x1000
 #define ENTERED_COMPAT_SYSCALL 0x2000
 
+/* What run_trapped returns if the run is not over; else what polder_run_sandbox does. */
+#define RUN_GOES_ON 1
+
 #endif

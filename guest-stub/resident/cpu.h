@@ -31,7 +31,7 @@ struct cpu {
     uint64_t timer_pending;                   /* an interrupt came in polder_idle */
     const struct polder_params *ready_params; /* entry.S, polder_run_sandbox; NULL: take the long way */
     uint64_t ready_fd;
-    struct polder_params *short_params; /* this run went the short way with them */
+    struct polder_params *short_params; /* what goes the short way does with them; NULL in the long way */
     const struct polder_params *ready_params_msrs;
     uint64_t fs_base, gs_base; /* as they are loaded */
     struct context *fpu_owner; /* whose state is in the FPU registers */

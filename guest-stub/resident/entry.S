@@ -72,10 +72,9 @@ entry_begin:
  * All else goes the long way, in C; so does what comes out otherwise than by a system call.
  */
     .macro check_the_rest
-    mov PARAMS_CONTEXT(%rsi), %rcx /* params may have been made anew where the old ones were */
-    cmp %rcx, CPU_FPU_OWNER(%rax)
-    jne run_sandbox
-    mov PARAMS_FLAGS(%rsi), %ecx
+    mov PARAMS_CONTEXT(%rsi), %rcx
+    xor CPU_FPU_OWNER(%rax), %rcx /* params may have been made anew where the old ones were */
+    or PARAMS_FLAGS(%rsi), %rcx /* and what fills up to 8 bytes */
     or PARAMS_SIGMASK(%rsi), %rcx
     or PARAMS_DEADLINE(%rsi), %rcx
     or PARAMS_KICKED(%rsi), %rcx
@@ -92,7 +91,6 @@ entry_begin:
     andq $EFLAGS_RING3, PARAMS_EFLAGS(%rsi)
     orq $EFLAGS_FIXED, PARAMS_EFLAGS(%rsi)
     push_callee_saved
-    mov %rsi, CPU_SHORT(%rax)
     mov %rsp, CPU_KERNEL_RSP(%rax)
     mov %rsi, %rsp
     pop_ring3
@@ -162,11 +160,11 @@ enter_refused:
     pop_callee_saved
     ret
 
-    .macro push_registers
+    .macro push_registers rax=%rax
     push %rsi
     push %rdx
     push %rcx
-    push %rax
+    push \rax
     push %r8
     push %r9
     push %r10
@@ -201,8 +199,7 @@ enter_refused:
     push %rcx
     push %rax /* orig_rax */
     push %rdi
-    push_registers
-    movq $-38, PARAMS_RAX(%rsp)   /* -ENOSYS */
+    push_registers $-38           /* -ENOSYS */
     movq $1, PARAMS_REASON(%rsp)  /* POLDER_SYSCALL, and vector 0 */
     movq $0, PARAMS_ERROR_CODE(%rsp)
     movq $0, PARAMS_FAULT_ADDR(%rsp)

@@ -24,7 +24,6 @@
 #define CPU_FPU_OWNER 0x90
 
 /* Offsets in struct polder_params. */
-#define PARAMS_RAX 80
 #define PARAMS_RIP_HIGH 132
 #define PARAMS_CS 136
 #define PARAMS_EFLAGS 144
@@ -41,8 +40,9 @@
 #define PARAMS_KICKED 288 /* and running */
 
 /*
- * CSTAR: in page 0, which no space can map, so that SYSCALL of 32-bit code ends in a page fault of ring 0 there (PVM goes
- * to 32 bits of CSTAR only, and code of the kernel's is not to be had there); and not 0, where a call of NULL goes.
+ * CSTAR: in page 0, which no space can map, so that SYSCALL of 32-bit code ends in a page fault of ring 0 there (PVM
+ * goes to 32 bits of CSTAR only, and code of the kernel's is not to be had there); and not 0, where a call of NULL
+ * goes.
  */
 #define COMPAT_RIP 0xc32
 

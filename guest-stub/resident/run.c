@@ -72,12 +72,17 @@ static bool comes_back(struct cpu *cpu, uint64_t address, int *failure)
     return *failure != 0;
 }
 
-static bool page_fault(struct run *run, uint64_t address, uint64_t error, int *failure)
+static enum mm_fault resolve(struct mm *mm, uint64_t address, uint64_t error)
 {
     struct mm_change change;
-    mm_begin(run->mm, &change);
+    mm_begin(mm, &change);
     enum mm_fault found = mm_fault(&change, address, error);
     mm_finish(&change);
+    return found;
+}
+
+static bool page_fault(struct run *run, enum mm_fault found, uint64_t address, uint64_t error, int *failure)
+{
     uint64_t reported = PF_USER | (error & (PF_WRITE | PF_FETCH));
     switch (found) {
     case MM_RESOLVED:
@@ -145,7 +150,7 @@ static bool trapped(struct run *run, unsigned what, int *failure)
          */
         if (!(error_code & PF_USER))
             return report(run, POLDER_PAGE_FAULT, VECTOR_PF, error_code, run->cpu->cr2);
-        return page_fault(run, run->cpu->cr2, error_code, failure);
+        return page_fault(run, resolve(run->mm, run->cpu->cr2, error_code), run->cpu->cr2, error_code, failure);
     default:
         return vector < 32 ? exception(run, vector, error_code) : false;
     }
@@ -282,10 +287,15 @@ int sandbox_run(struct mm *mm, struct polder_params *params)
 
 bool sandbox_trapped(struct mm *mm, struct polder_params *params, unsigned what, int *error)
 {
-    struct run run = {.mm = mm, .params = params, .cpu = this_cpu(), .own_tf = params->regs.eflags & EFLAGS_TF};
+    struct cpu *cpu = this_cpu();
     *error = 0;
-    take_bases(run.cpu, params, what);
-    return trapped(&run, what, error);
+    take_bases(cpu, params, what);
+    bool is_fault = what == (ENTERED_VECTOR | VECTOR_PF) && (cpu->error_code & PF_USER);
+    enum mm_fault found = is_fault ? resolve(mm, cpu->cr2, cpu->error_code) : MM_NOT_MAPPED;
+    if (found == MM_RESOLVED)
+        return comes_back(cpu, cpu->cr2, error);
+    struct run run = {.mm = mm, .params = params, .cpu = cpu, .own_tf = params->regs.eflags & EFLAGS_TF};
+    return is_fault ? page_fault(&run, found, cpu->cr2, cpu->error_code, error) : trapped(&run, what, error);
 }
 
 void sandbox_ready(int mm_fd, struct mm *mm, struct polder_params *params)
@@ -298,6 +308,7 @@ void sandbox_ready(int mm_fd, struct mm *mm, struct polder_params *params)
         cpu->ready_params = params;
     else
         cpu->ready_params_msrs = params;
+    cpu->short_params = params; /* until a run goes the long way */
     cpu->ready_mm = mm;
     cpu->ready_fd = (uint32_t)mm_fd;
 }

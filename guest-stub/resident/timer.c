@@ -69,7 +69,8 @@ static bool take_interrupts(struct cpu *cpu)
     return false;
 }
 
-/* Its interrupt may not have been let in yet (ring 0's emulation takes its time): whoever it meets next finds no expiry. */
+/* Its interrupt may not have been let in yet (ring 0's emulation takes its time): whoever it meets next finds no
+ * expiry. */
 static bool time_has_come(struct cpu *cpu)
 {
     if (!cpu->timer_at || cpu->timer_at > timer_now())

@@ -117,13 +117,13 @@ static bool timer_interrupt(struct run *run)
 {
     struct cpu *cpu = run->cpu;
     uint64_t now = timer_expired(cpu);
-    if (cpu->timer_at && cpu->timer_at <= now) {
+    if (cpu->timer_at && timer_reached(cpu->timer_at, now)) {
         cpu->timer_at = 0;
         return report(run, POLDER_SIGNAL, VECTOR_TIMER, 0, 0);
     }
     if (cpu->timer_at)
         timer_arm(cpu, cpu->timer_at);
-    if (run->deadline && run->deadline <= now)
+    if (run->deadline && timer_reached(run->deadline, now))
         return report(run, POLDER_DEADLINE, 0, 0, 0);
     return false;
 }
@@ -198,7 +198,7 @@ static bool ended_before(struct run *run)
     if (__builtin_expect(p->kicked, 0) && __atomic_exchange_n(&p->kicked, 0, __ATOMIC_SEQ_CST))
         return report(run, POLDER_KICK, 0, 0, 0);
     if (__builtin_expect(run->deadline != 0, 0)) {
-        if (run->deadline <= timer_now())
+        if (timer_reached(run->deadline, timer_now()))
             return report(run, POLDER_DEADLINE, 0, 0, 0);
         timer_arm(run->cpu, run->deadline);
     }

@@ -26,7 +26,7 @@ static uint64_t ns_until(uint64_t at)
 
 void timer_arm(struct cpu *cpu, uint64_t at)
 {
-    if (cpu->armed_at && cpu->armed_at <= at)
+    if (cpu->armed_at && timer_reached(cpu->armed_at, at))
         return;
     cpu->armed_at = at;
     hypercall(HC_TIMER, ns_until(at), 0, 0, 0);
@@ -37,7 +37,7 @@ uint64_t timer_expired(struct cpu *cpu)
     uint64_t now = timer_now(), armed = cpu->armed_at;
     cpu->armed_at = 0;
     cpu_end_interrupt(cpu);
-    return now > armed ? now : armed;
+    return timer_reached(armed, now) ? now : armed;
 }
 
 EXPORT void polder_timer(uint64_t ns)
@@ -61,7 +61,7 @@ static bool take_interrupts(struct cpu *cpu)
     uint64_t now = timer_expired(cpu);
     if (!cpu->timer_at)
         return false;
-    if (cpu->timer_at <= now) {
+    if (timer_reached(cpu->timer_at, now)) {
         cpu->timer_at = 0;
         return true;
     }
@@ -73,7 +73,7 @@ static bool take_interrupts(struct cpu *cpu)
  * expiry. */
 static bool time_has_come(struct cpu *cpu)
 {
-    if (!cpu->timer_at || cpu->timer_at > timer_now())
+    if (!cpu->timer_at || !timer_reached(cpu->timer_at, timer_now()))
         return false;
     cpu->timer_at = 0;
     return true;

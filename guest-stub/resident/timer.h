@@ -17,4 +17,10 @@ static inline uint64_t timer_now(void)
     return __builtin_ia32_rdtsc();
 }
 
+/* a is not after b. The TSC is a number that goes round: a hypervisor under this one may have moved it below 0. */
+static inline bool timer_reached(uint64_t a, uint64_t b)
+{
+    return (int64_t)(a - b) <= 0;
+}
+
 #endif

@@ -2,9 +2,10 @@
 # nothing of them. Those of RESIDENT_SAME are the hosted library's own tests, tests/kvm/test_*.c, compiled against the
 # run-time inside the guest and the shim; the others are of the run-time alone.
 RESIDENT_SAME := apply maps copy faults errors random self fpu threads signals
-RESIDENT_OWN := cpus privileged hostile
+RESIDENT_OWN := cpus privileged hostile time memory
 RESIDENT_TESTS := $(patsubst %,build/tests/resident/%,$(RESIDENT_SAME) $(RESIDENT_OWN))
 resident_cpus = $(if $(filter threads signals fpu errors self cpus,$(1)),4,1)
+resident_memory = $(if $(filter memory,$(1)),16M,256M)
 
 RESIDENT_TEST_CFLAGS := $(KERNEL_CFLAGS) -nostdinc -isystem $(shell $(CC) -print-file-name=include) \
 	-Itests/resident/shim -Itests/resident -Itests/kvm
@@ -26,7 +27,7 @@ $(RESIDENT_OWN:%=build/tests/resident/%.kernel): build/tests/resident/%.kernel: 
 	$(resident-kernel)
 $(RESIDENT_TESTS): build/tests/resident/%: tests/resident/boot.sh build/tests/resident/%.kernel build/polder
 	@mkdir -p $(@D)
-	sed 's/@CPUS@/$(call resident_cpus,$*)/' $< >$@
+	sed 's/@CPUS@/$(call resident_cpus,$*)/; s/@MEMORY@/$(call resident_memory,$*)/' $< >$@
 	chmod +x $@
 .SECONDARY: $(RESIDENT_TESTS:=.kernel)
 .PRECIOUS: build/tests/resident/obj/%.o

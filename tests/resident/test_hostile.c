@@ -365,7 +365,8 @@ static void random_code(void **state)
         }
         assert_int_equal(polder_write(box.fd, code, sizeof(code), at), sizeof(code));
         fill(&p->regs, &seed);
-        p->regs.cs = random_next(&seed) % 8 ? 0x33 : 0x23;
+        /* Not of 32 bits on QEMU's emulation: its IRET there goes to virtual-8086 mode, which no processor does. */
+        p->regs.cs = random_next(&seed) % 8 || shim_processor_is_tcg() ? 0x33 : 0x23;
         p->flags = random_next(&seed) % 8 ? 0 : POLDER_SINGLE_STEP;
         if (random_next(&seed) % 4 == 0)
             p->regs.eflags |= EFLAGS_TF;
@@ -373,7 +374,8 @@ static void random_code(void **state)
         run(&box, at);
         assert_true(p->reason >= POLDER_SYSCALL && p->reason <= POLDER_BUS);
         reasons[p->reason]++;
-        assert_true(p->regs.cs == 0x33 || p->regs.cs == 0x23);
+        if (p->regs.cs != 0x33 && p->regs.cs != 0x23)
+            fail_msg("cs %#llx, reason %u, vector %u, rip %#llx", p->regs.cs, p->reason, p->vector, p->regs.rip);
         assert_int_equal(p->regs.ss, 0x2b);
         if (p->reason == POLDER_PAGE_FAULT)
             assert_int_equal(p->error_code & ~0x17ul, 0);

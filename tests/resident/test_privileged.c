@@ -212,7 +212,7 @@ static void the_upper_half(void **state)
         {"the direct map of the image", POLDER_DIRECT_BASE + BOOT_RAM_BASE, false},
         {"the IDT", idtr.base + 14 * 16, true},
         {"the GDT", gdtr.base + 16, true},
-        {"the TSS", area + AREA_DATA + DATA_TSS + 4, true},
+        {"the TSS", area + AREA_DATA + DATA_TSS + 8, true},
         {"the data page", area + AREA_DATA, false},
         {"the stacks", area + STACK_TRAP_TOP - 8, false},
         {"the first handlers", area + AREA_EARLY, true},

@@ -476,7 +476,8 @@ static int map_checked(
 {
     struct mm *mm = change->mm;
     bool fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
-    uint64_t start = fixed ? hint : map_choose(&mm->regions, (hint + PAGE_SIZE - 1) & PAGE_MASK, length, length >= BLOCK_SIZE);
+    uint64_t start =
+        fixed ? hint : map_choose(&mm->regions, (hint + PAGE_SIZE - 1) & PAGE_MASK, length, length >= BLOCK_SIZE);
     if (!start && !fixed)
         return -ENOMEM;
     if (flags & MAP_FIXED_NOREPLACE) {

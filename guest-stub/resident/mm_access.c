@@ -46,6 +46,8 @@ static ssize_t write_some(struct mm_change *change, const char *buf, size_t coun
         if (result != MM_RESOLVED)
             return no_page(result);
         entry = table_entry(mm->root, address);
+        if (!entry)
+            return -EFAULT;
     }
     memcpy((char *)direct(*entry & PTE_ADDRESS) + address % PAGE_SIZE, buf, count);
     return (ssize_t)count;

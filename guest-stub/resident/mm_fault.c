@@ -96,7 +96,7 @@ static void map_around(struct mm_change *change, const struct region *r, uint64_
     uint64_t around = AROUND_PAGES * PAGE_SIZE, first = address & ~(around - 1);
     uint64_t from = max_u64(first, r->start), to = min_u64(first + around, r->end);
     uint64_t *entry = table_entry(change->mm->root, from);
-    for (uint64_t page = from; page < to; page += PAGE_SIZE, entry++) {
+    for (uint64_t page = from; entry && page < to; page += PAGE_SIZE, entry++) {
         if (!*entry && bring_in_file(change, r, page, entry, false) != MM_RESOLVED)
             return;
     }

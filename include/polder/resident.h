@@ -88,8 +88,8 @@ void polder_idle(bool console);
 
 /* ---- The rest. */
 
-/* How often KVM has left the guest on this vCPU, by its own count: two calls with nothing between differ by the one exit
- * that a call is. -1 with ENOSYS where KVM does not count. */
+/* How often KVM has left the guest on this vCPU, by its own count: two calls with nothing between differ by the one
+ * exit that a call is. -1 with ENOSYS where KVM does not count. */
 int64_t polder_exits(void);
 /* count random bytes. */
 void polder_random(void *buf, size_t count);

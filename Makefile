@@ -1,6 +1,6 @@
 # polder: libpolder, the polder program, their tests and measurements. GNU make.
 #   make            build/polder, build/libpolder.a, build/libpolder.so, build/libpolder-resident.a
-#   make demo       installs what is needed, builds, and shows a real program's system calls coming out of a KVM guest
+#   make demo       installs what is needed, builds, and shows a real program's system calls coming out of a KVM guest, and a kernel in one
 #   make check      installs what is needed, builds, and runs every test, the nested suite included
 #   make help       all targets
 
@@ -96,13 +96,16 @@ install-packages = @missing=; for p in $(1); do \
 deps:
 	$(call install-packages,$(DEPS))
 
-# ---- A real program's system calls coming out of a KVM guest.
-DEMO := build/polder info && echo && echo '$$ polder trace ls -l LICENSE' && build/polder trace ls -l LICENSE
+# ---- A real program's system calls coming out of a KVM guest, and a kernel in one that runs programs.
+DEMO := build/polder info && echo && echo '$$ polder trace ls -l LICENSE' && build/polder trace ls -l LICENSE && \
+	echo && echo '$$ polder boot --initrd initrd.cpio --append INIT umlike' && \
+	build/polder boot --initrd build/examples/umlike/initrd.cpio --append 'init=/bin/sh -- -c "uname -a; seq 1000 | sort -rn | head -1"' \
+		build/examples/umlike/umlike
 demo: deps
-	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@$(MAKE) --no-print-directory -j$$(nproc) all umlike
 	@if (: <>/dev/kvm) 2>/dev/null; then $(DEMO); else \
 		echo "/dev/kvm cannot be used on this machine: here is the demonstration in an emulated machine that has one."; \
-		tests/nested/run -f LICENSE "$(subst $$,\$$,$(DEMO))"; \
+		tests/nested/run -f LICENSE "$(subst $$,\$$,$(subst ",\",$(DEMO)))"; \
 	fi
 
 # ---- Tests. The lists are made by tests/*/module.mk. TESTS=part-of-a-name narrows every one of these targets, and

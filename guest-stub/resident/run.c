@@ -247,6 +247,7 @@ static int run_claimed(struct run *run, struct context *context)
     if (error)
         return error;
     *(uint64_t *)((char *)run->cpu - AREA_KERNEL + AREA_DATA + DATA_PARAMS) = (uint64_t)p; /* for a fault report */
+    run->cpu->same_faults = 0;
     while (!enter_once(run, &error))
         ;
     if (__builtin_expect(p->flags & POLDER_XSTATE_STORE, 0))

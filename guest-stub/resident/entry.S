@@ -312,7 +312,23 @@ trap_of_ring3:
     mov %rdx, CPU(CPU_CR2)
 1:  or $ENTERED_VECTOR, %eax
     cld /* a gate, unlike SYSCALL, leaves it as ring 3 had it, and C counts on it */
+    cmp $(ENTERED_VECTOR | 2), %eax
+    je after_nmi
     return_to_caller
+
+/* NMIs are blocked until an IRET, and C may stay for ever: others wait for this vCPU to take theirs. */
+after_nmi:
+    mov CPU(CPU_KERNEL_RSP), %rsp
+    mov %rsp, %rdx
+    mov %ss, %ecx
+    push %rcx
+    push %rdx
+    pushfq
+    pushq $GDT_KERNEL_CODE
+    lea 1f(%rip), %rcx
+    push %rcx
+    iretq
+1:  return_to_caller
 
 trap_of_ring0:
     cmpq $32, (%rsp)

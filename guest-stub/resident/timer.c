@@ -5,6 +5,9 @@
 #include "own.h"
 #include <polder/resident.h>
 
+/* KVM's arithmetic overflows with times that are hours away; who finds it too early arms again. */
+#define ARM_AT_MOST_NS 100000000000ull
+
 uint64_t timer_ticks_after(uint64_t ns)
 {
     uint64_t khz = machine.tsc_khz;
@@ -28,6 +31,9 @@ void timer_arm(struct cpu *cpu, uint64_t at)
 {
     if (cpu->armed_at && timer_reached(cpu->armed_at, at))
         return;
+    uint64_t most = timer_ticks_after(ARM_AT_MOST_NS);
+    if (timer_reached(most, at))
+        at = most;
     cpu->armed_at = at;
     hypercall(HC_TIMER, ns_until(at), 0, 0, 0);
 }

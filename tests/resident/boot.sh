@@ -2,5 +2,7 @@
 # Boots the kernel beside this program, whose output is TAP. It chooses by itself how often to do things;
 # POLDER_RESIDENT_SCALE divides as POLDER_TEST_SCALE does elsewhere. POLDER_TEST_ONLY is the name of the only test of the
 # group that shall run.
+slow=
+! grep -q QEMU /proc/cpuinfo || slow="tcg=1 " # what the kernel cannot ask itself
 exec "${0%/*}/../../polder" boot --cpus @CPUS@ --memory @MEMORY@ --timeout 300 \
-    --append "${POLDER_RESIDENT_SCALE:+POLDER_TEST_SCALE=$POLDER_RESIDENT_SCALE }${POLDER_TEST_ONLY:+only=$POLDER_TEST_ONLY}" "$0.kernel"
+    --append "$slow${POLDER_RESIDENT_SCALE:+POLDER_TEST_SCALE=$POLDER_RESIDENT_SCALE }${POLDER_TEST_ONLY:+only=$POLDER_TEST_ONLY}" "$0.kernel"

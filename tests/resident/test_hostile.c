@@ -365,8 +365,7 @@ static void random_code(void **state)
         }
         assert_int_equal(polder_write(box.fd, code, sizeof(code), at), sizeof(code));
         fill(&p->regs, &seed);
-        /* Not of 32 bits on QEMU's emulation: its IRET there goes to virtual-8086 mode, which no processor does. */
-        p->regs.cs = random_next(&seed) % 8 || shim_processor_is_tcg() ? 0x33 : 0x23;
+        p->regs.cs = random_next(&seed) % 8 ? 0x33 : 0x23;
         p->flags = random_next(&seed) % 8 ? 0 : POLDER_SINGLE_STEP;
         if (random_next(&seed) % 4 == 0)
             p->regs.eflags |= EFLAGS_TF;
@@ -374,9 +373,11 @@ static void random_code(void **state)
         run(&box, at);
         assert_true(p->reason >= POLDER_SYSCALL && p->reason <= POLDER_BUS);
         reasons[p->reason]++;
-        if (p->regs.cs != 0x33 && p->regs.cs != 0x23)
+        /* On QEMU's emulation an IRET of 32-bit code goes to virtual-8086 mode, which no processor does. */
+        if (p->regs.cs != 0x33 && p->regs.cs != 0x23 && !shim_processor_is_tcg())
             fail_msg("cs %#llx, reason %u, vector %u, rip %#llx", p->regs.cs, p->reason, p->vector, p->regs.rip);
-        assert_int_equal(p->regs.ss, 0x2b);
+        assert_true(p->regs.ss == 0x2b || shim_processor_is_tcg());
+        p->regs.ss = 0x2b;
         if (p->reason == POLDER_PAGE_FAULT)
             assert_int_equal(p->error_code & ~0x17ul, 0);
         if (i % 64 == 0) {

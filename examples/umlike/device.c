@@ -140,9 +140,22 @@ static int file_find(struct process *p, struct inode *dir, const char *name, siz
     return 0;
 }
 
+static int link_make(struct inode *dir, const char *name, const char *target)
+{
+    if (dir_find(dir, name, strlen(name)))
+        return 0;
+    struct inode *inode = inode_new_link(target, strlen(target));
+    int error = inode ? dir_add(dir, name, strlen(name), inode) : -ENOMEM;
+    if (inode)
+        inode_put(inode);
+    return error;
+}
+
 int devices_init(void)
 {
     static const struct synthetic files = {.find = file_find};
+    static const char *const links[][2] = {{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"},
+        {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"}};
     struct inode *dir = dir_make(root, "files", 0755);
     if (!dir || !dir_make(root, "tmp", 01777))
         return -ENOMEM;
@@ -150,5 +163,8 @@ int devices_init(void)
     int error = device_add("null", 1 << 8 | 3, &null_ops);
     error = error ? error : device_add("zero", 1 << 8 | 5, &zero_ops);
     error = error ? error : device_add("random", 1 << 8 | 8, &random_ops);
-    return error ? error : device_add("urandom", 1 << 8 | 9, &random_ops);
+    error = error ? error : device_add("urandom", 1 << 8 | 9, &random_ops);
+    for (unsigned i = 0; !error && i < sizeof links / sizeof *links; i++)
+        error = link_make(dir_make(root, "dev", 0755), links[i][0], links[i][1]);
+    return error;
 }

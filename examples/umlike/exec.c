@@ -3,7 +3,9 @@
 #include "umlike.h"
 
 #define STACK_SIZE (8ull << 20)
-#define STACK_TOP (USER_END - 16 * PAGE)
+/* A little above a boundary of 2 MiB: most programs then touch one page table's first entries, and fork copies that. */
+#define STACK_TOP (0x7fffffc00000 + 32 * PAGE)
+#define STACK_GUARD (1ull << 20)
 #define PIE_BASE 0x555555554000ull
 #define SEGMENTS_MAX 16
 #define STRINGS_MAX (128u << 10)
@@ -140,8 +142,9 @@ static int load_segment(struct space *space, struct inode *inode, struct program
     uint64_t start = s->vaddr + program->bias, file_end = start + s->filesz, end = start + s->memsz;
     uint64_t page = start & ~(PAGE - 1), shift = start - page;
     int prot = segment_prot(s), error = 0;
-    if (s->filesz > s->memsz || s->memsz > USER_END || s->vaddr >= USER_END || end > STACK_TOP - STACK_SIZE ||
-        s->offset > inode->size || s->filesz > inode->size - s->offset || (s->offset & (PAGE - 1)) != shift)
+    if (s->filesz > s->memsz || s->memsz > USER_END || s->vaddr >= USER_END ||
+        end > STACK_TOP - STACK_SIZE - STACK_GUARD || s->offset > inode->size || s->filesz > inode->size - s->offset ||
+        (s->offset & (PAGE - 1)) != shift)
         return -ENOEXEC;
     if (s->filesz)
         error = map(space->fd, page, file_end - page, prot, inode->data.fd, s->offset - shift);
@@ -224,6 +227,7 @@ static int make_stack(struct space *space, const struct program *program, const 
         return -E2BIG;
     int prot = PROT_READ | PROT_WRITE | (program->stack_exec ? PROT_EXEC : 0);
     int error = map(space->fd, STACK_TOP - STACK_SIZE, STACK_SIZE, prot, -1, 0);
+    error = error ? error : map(space->fd, STACK_TOP - STACK_SIZE - STACK_GUARD, STACK_GUARD, PROT_NONE, -1, 0);
     if (error)
         return error;
     random_bytes(extra.random, sizeof extra.random);

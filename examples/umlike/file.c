@@ -55,9 +55,15 @@ int open_inode(struct process *p, struct inode *inode, uint32_t flags, struct fi
 
 /* ---------------------------------------------------------------- tables of descriptors */
 
+/* What lies at `end` and beyond is never looked at, and need not be cleared. */
 struct files *files_new(void)
 {
-    return kalloc(sizeof(struct files));
+    struct files *files = page_alloc();
+    if (files) {
+        files->end = 0;
+        memset(files->cloexec, 0, sizeof files->cloexec);
+    }
+    return files;
 }
 
 struct files *files_copy(const struct files *files)
@@ -106,7 +112,7 @@ void files_close_all(struct files *files)
         if (files->file[i])
             file_put(files->file[i]);
     }
-    kfree(files, sizeof *files);
+    page_free(files);
 }
 
 void files_exec(struct files *files)
@@ -114,7 +120,7 @@ void files_exec(struct files *files)
     for (uint32_t i = 0; i < FILES_MAX / 64; i++) {
         for (uint64_t left = files->cloexec[i]; left; left &= left - 1) {
             uint32_t fd = i * 64 + (uint32_t)__builtin_ctzll(left);
-            if (files->file[fd])
+            if (fd < files->end && files->file[fd])
                 take_out(files, fd);
         }
         files->cloexec[i] = 0;
@@ -123,17 +129,17 @@ void files_exec(struct files *files)
 
 static void put_at(struct files *files, uint32_t fd, struct file *f, bool cloexec)
 {
+    while (files->end <= fd)
+        files->file[files->end++] = NULL;
     files->file[fd] = f;
     set_cloexec(files, fd, cloexec);
-    if (fd >= files->end)
-        files->end = fd + 1;
 }
 
 int fd_install(struct process *p, struct file *f, uint32_t from, bool cloexec)
 {
     struct files *files = p->files;
     uint32_t fd = from;
-    while (fd < FILES_MAX && files->file[fd])
+    while (fd < files->end && files->file[fd])
         fd++;
     if (fd >= FILES_MAX) {
         file_put(f);
@@ -171,7 +177,7 @@ static int64_t duplicate_to(struct process *p, uint64_t fd, uint64_t to, bool cl
     if (!f || to >= FILES_MAX)
         return -EBADF;
     f->references++;
-    if (p->files->file[to])
+    if (file_get(p, to))
         take_out(p->files, (uint32_t)to);
     put_at(p->files, (uint32_t)to, f, cloexec);
     return (int64_t)to;

@@ -12,8 +12,7 @@ static struct process *by_pid[PIDS];
 static int last_pid;
 static struct process *unburied; /* ended, and nobody will wait for them; through `parent` */
 
-_Static_assert(sizeof(struct process) <= PAGE, "kalloc gives no more");
-_Static_assert(sizeof(struct files) <= PAGE, "kalloc gives no more");
+_Static_assert(sizeof(struct process) <= PAGE && sizeof(struct files) <= PAGE, "each has a page of its own");
 
 /* ---------------------------------------------------------------- memory of a process */
 
@@ -171,9 +170,10 @@ static void inherit(struct process *p, struct process *parent)
 struct process *process_new(struct process *parent)
 {
     int pid = new_pid();
-    struct process *p = pid < 0 ? NULL : kalloc(sizeof *p);
+    struct process *p = pid < 0 ? NULL : page_alloc();
     if (!p)
         return NULL;
+    memset(p, 0, offsetof(struct process, actions));
     polder_params_init(&p->params);
     p->pid = pid;
     p->started = time_coarse();
@@ -189,6 +189,7 @@ struct process *process_new(struct process *parent)
     } else {
         p->umask = 022;
         p->altstack.flags = SS_DISABLE;
+        memset(p->actions, 0, sizeof p->actions);
     }
     return p;
 }
@@ -206,7 +207,7 @@ static void process_free(struct process *p)
         all_processes = p->all_next;
     by_pid[p->pid % PIDS] = NULL;
     process_count--;
-    kfree(p, sizeof *p);
+    page_free(p);
 }
 
 /* ---------------------------------------------------------------- fork */

@@ -161,13 +161,14 @@ struct process {
     bool restore_blocked;                      /* blocked_before is to come back (sigsuspend, ppoll) */
     uint8_t interrupted;                       /* a call was: 1 + its WAIT_ flags */
     struct sigaltstack altstack;
-    struct sigaction actions[NSIG];
-    struct signal_info infos[32];
 
     struct timer timeout, alarm;
     uint64_t alarm_interval;
     uint64_t ticks, children_ticks, started;
     char name[16];
+    /* A new process is cleared up to here. */
+    struct sigaction actions[NSIG];
+    struct signal_info infos[32]; /* of those in `signals` */
 };
 
 extern struct process *all_processes;
@@ -361,7 +362,7 @@ struct file *file_new(struct inode *inode, uint32_t flags); /* takes the inode o
 void file_put(struct file *f);
 static inline struct file *file_get(struct process *p, uint64_t fd)
 {
-    return fd < FILES_MAX ? p->files->file[fd] : NULL;
+    return fd < p->files->end ? p->files->file[fd] : NULL;
 }
 /* Takes the file over: the number, or -EMFILE. */
 int fd_install(struct process *p, struct file *f, uint32_t from, bool cloexec);

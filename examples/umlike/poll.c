@@ -153,3 +153,31 @@ HANDLER(pselect6)
     error = error ? error : mask_signals(p, mask[0]);
     return error ? error : unmask_signals(p, select(p, (uint32_t)r->rdi, at, ns));
 }
+
+/* ---------------------------------------------------------------- futex: processes that share memory */
+
+#define FUTEX_COMMAND 0x7f
+#define FUTEX_WAIT 0
+#define FUTEX_WAKE 1
+
+/* They are rare, too: who waits for any wakes with all, and finds out by his own word. */
+static struct queue futex_queue;
+
+HANDLER(futex)
+{
+    uint32_t now;
+    uint64_t ns = UINT64_MAX;
+    if ((r->rsi & FUTEX_COMMAND) == FUTEX_WAKE) {
+        queue_wake(&futex_queue);
+        return 0;
+    }
+    if ((r->rsi & FUTEX_COMMAND) != FUTEX_WAIT)
+        return -ENOSYS;
+    if (p->call.pending)
+        return p->call.expired ? -ETIMEDOUT : 0;
+    int error = copy_in(p, &now, r->rdi, sizeof now);
+    error = error || !r->r10 ? error : timespec_in(p, r->r10, &ns);
+    if (error || now != (uint32_t)r->rdx)
+        return error ? error : -EAGAIN;
+    return wait_until(p, &futex_queue, 0, ns == UINT64_MAX ? ns : time_now() + ns);
+}

@@ -112,6 +112,7 @@
     X(186, gettid, getpid)                                                                                             \
     X(200, tkill, tkill)                                                                                               \
     X(201, time, time)                                                                                                 \
+    X(202, futex, futex)                                                                                               \
     X(204, sched_getaffinity, sched_getaffinity)                                                                       \
     X(217, getdents64, getdents64)                                                                                     \
     X(218, set_tid_address, set_tid_address)                                                                           \

@@ -88,14 +88,14 @@ int main(int argc, char **argv)
     type("echo axx\177\177bc\r"); /* the shell's own editing */
     expect("\nabc\n");
     expect("/ # ");
-    type("cat\r");
-    expect("cat\n");
+    type("echo rea''dy; cat\r"); /* what it says and what is typed must not be the same */
+    expect("ready\n");
     type("wrong\025lxx\177\177ine\r"); /* the kernel's: ^U, erase */
     expect("\nline\n");
     type("\004");
     expect("/ # ");
-    type("sleep 100\r");
-    expect("100\n");
+    type("sh -c \"echo sle''eps; sleep 100\"\r");
+    expect("sleeps\n");
     usleep(200000);
     type("\003");
     expect("^C");
@@ -103,13 +103,13 @@ int main(int argc, char **argv)
     type("echo $?\r");
     expect("\n130\n");
     expect("/ # ");
-    type("while :; do :; done\r");
-    expect("done\n");
+    type("sh -c \"echo lo''ops; while :; do :; done\"\r"); /* ash itself may hang if it is interrupted like this */
+    expect("loops\n");
     usleep(200000);
     type("\003");
     expect("/ # ");
-    type("/files/busybox yes >/dev/null\r");
-    expect("null\n");
+    type("sh -c \"echo be''gins; exec yes >/dev/null\"\r");
+    expect("begins\n");
     usleep(200000);
     type("\032");
     expect("Stopped");
@@ -118,8 +118,8 @@ int main(int argc, char **argv)
     expect("Running");
     type("kill %1; wait; echo reaped\r");
     expect("\nreaped\n");
-    type("read line; echo got $line\r");
-    usleep(200000);
+    type("echo wai''ts; read line; echo got $line\r");
+    expect("waits\n");
     type("some words\r");
     expect("got some words\n");
     type("stty size; test -t 0 && echo terminal\r");

@@ -110,7 +110,8 @@ demo: deps
 
 # ---- Tests. The lists are made by tests/*/module.mk. TESTS=part-of-a-name narrows every one of these targets, and
 # KIND=npt or KIND=npt0 the nested machine.
-SAN_TESTS := $(patsubst build/%,build/san/%,$(UNIT_TESTS) $(KVM_TESTS))
+# What umlike shows of the monitor, kvm/boot shows too, and sooner.
+SAN_TESTS := $(patsubst build/%,build/san/%,$(UNIT_TESTS) $(filter-out %/umlike,$(KVM_TESTS)))
 export NESTED_TESTS := $(UNIT_TESTS) $(KVM_TESTS) $(RESIDENT_TESTS) $(if $(PROGRAM_TESTS),tests/programs/run)
 export TESTS KIND
 tests: all $(UNIT_TESTS) $(KVM_TESTS) $(RESIDENT_TESTS) $(PROGRAM_TESTS)
@@ -150,7 +151,8 @@ uninstall:
 
 # ---- Form. Not part of check: releases of clang-format do not agree with each other.
 SCRIPTS := tests/run tests/nested/kernel tests/nested/run tests/nested/suite tests/nested/init \
-	tests/programs/run tests/programs/guest-files tests/install/run .ci/run
+	tests/programs/run tests/programs/guest-files tests/install/run tests/boot/boot.sh tests/resident/boot.sh \
+	tests/umlike/run examples/hello.sh examples/bothways.sh examples/umlike/init .ci/run
 SOURCES = $(shell git ls-files '*.c' '*.h')
 lint:
 	$(call install-packages,$(LINT_DEPS))

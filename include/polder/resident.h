@@ -10,8 +10,8 @@
  * polder.h here, where it differs from a hosted program:
  *  - dest_fd -1 and "/proc/self/mm" are the kernel's own space. What is mapped there with POLDER_PRIVILEGED lies in the
  *    upper half (start must be NULL) and can be used by the kernel whatever space it ran last; what is mapped there
- *    without lies in the lower half, and the kernel and ring 3 of "/proc/self/mm" share it. With several vCPUs, one that
- *    was running sandboxes of other spaces when the kernel's lower half got its first mapping can use that after its
+ *    without lies in the lower half, and the kernel and ring 3 of "/proc/self/mm" share it. With several vCPUs, one
+ * that was running sandboxes of other spaces when the kernel's lower half got its first mapping can use that after its
  *    next run.
  *  - POLDER_PRIVILEGED in another space: a page of its lower half that its ring 3 cannot touch.
  *  - src_fd is a descriptor of this header, not of a file system.

@@ -55,7 +55,9 @@ static bool map_page(uint64_t at, uint64_t pa, uint64_t rights)
 
 bool cpu_prepare(uint32_t number)
 {
-    uint64_t area = area_of(number), page = frame_alloc_zeroed();
+    uint64_t area = area_of(number), page = tables_translate(tables_own_root(), area + AREA_KERNEL);
+    if (page == ~0ull) /* not there from a start that failed */
+        page = frame_alloc_zeroed();
     if (!page || !map_page(area + AREA_KERNEL, page, PTE_W | PTE_NX))
         return false;
     for (uint64_t at = 0; at < (uint64_t)(entry_end - entry_begin); at += PAGE_SIZE) {

@@ -56,11 +56,16 @@ static int start_cpu(uint32_t number, void (*function)(void *), void *argument)
 {
     if (number >= machine.cpu_count)
         return -EINVAL;
-    if (cpu_exists(number))
+    static bool begun[CPU_MAX]; /* one that has been started may not have come to cpu_begin yet: its page is its own */
+    if (cpu_exists(number) || __atomic_exchange_n(&begun[number], true, __ATOMIC_ACQUIRE))
         return -EBUSY;
     char *stack = arena_alloc(STACK_SIZE);
-    if (!stack || !cpu_prepare(number))
+    if (!stack || !cpu_prepare(number)) {
+        if (stack)
+            arena_free(stack, STACK_SIZE);
+        __atomic_store_n(&begun[number], false, __ATOMIC_RELEASE);
         return -ENOMEM;
+    }
     struct secondary *start = (struct secondary *)(stack + STACK_SIZE - 64);
     *start = (struct secondary){number, function, argument};
     cpu_load(this_cpu(), mm_own()); /* the new vCPU gets this one's CR3 */
@@ -68,6 +73,7 @@ static int start_cpu(uint32_t number, void (*function)(void *), void *argument)
     if (result == 0)
         return 0;
     arena_free(stack, STACK_SIZE);
+    __atomic_store_n(&begun[number], false, __ATOMIC_RELEASE);
     return (int)result;
 }
 

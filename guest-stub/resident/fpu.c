@@ -4,6 +4,7 @@
 #include "hypercall.h"
 #include "machine.h"
 #include "records.h"
+#include "tables.h"
 #include <cpuid.h>
 #include <polder/freestanding.h>
 
@@ -67,6 +68,12 @@ static void xrstor(const void *area)
     __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
 }
 
+/* An allocator of the kernel's gives any memory that it has. Where this is asked for the area is one page. */
+static uint64_t physical(const void *area)
+{
+    return tables_translate(tables_own_root(), (uint64_t)area);
+}
+
 static void swap(void *save, const void *load)
 {
     if (machine.native_ring0) {
@@ -75,7 +82,7 @@ static void swap(void *save, const void *load)
         if (load)
             xrstor(load);
     } else {
-        hypercall(HC_XSTATE, save ? direct_pa(save) : 0, load ? direct_pa(load) : 0, 0, 0);
+        hypercall(HC_XSTATE, save ? physical(save) : 0, load ? physical(load) : 0, 0, 0);
     }
 }
 

@@ -160,6 +160,8 @@ uint64_t record_bytes(void)
 
 int record_set_allocator(const struct polder_allocator *allocator)
 {
+    if (!allocator || !allocator->alloc || !allocator->free)
+        return -EINVAL;
     if (records.bytes)
         return -EBUSY;
     records.allocator = *allocator;

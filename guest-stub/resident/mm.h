@@ -72,7 +72,7 @@ int mm_map(struct mm_change *change, uint64_t start, uint64_t length, int prot, 
 int mm_unmap(struct mm_change *change, uint64_t start, uint64_t length);
 int mm_protect(struct mm_change *change, uint64_t start, uint64_t length, int prot);
 
-enum mm_fault { MM_RESOLVED, MM_NOT_MAPPED, MM_DENIED, MM_BEYOND_FILE, MM_NO_MEMORY };
+enum mm_fault { MM_RESOLVED, MM_WAS_THERE, MM_NOT_MAPPED, MM_DENIED, MM_BEYOND_FILE, MM_NO_MEMORY };
 
 /* A fault of ring 3; error is the hardware's code, of which W (2) and I (16) count. */
 enum mm_fault mm_fault(struct mm_change *change, uint64_t address, uint64_t error);

@@ -133,7 +133,7 @@ enum mm_fault mm_fault(struct mm_change *change, uint64_t address, uint64_t erro
     if (entry && entry_suffices(*entry, error)) {
         /* By another vCPU meanwhile, or the translation here was an old one. */
         __asm__ volatile("invlpg %0" : : "m"(*(char *)address) : "memory");
-        return MM_RESOLVED;
+        return MM_WAS_THERE;
     }
     enum mm_fault result = mm_bring_in(change, r, address, error & ERROR_WRITE);
     if (result == MM_RESOLVED && r->kind != REGION_ANONYMOUS && !(error & ERROR_WRITE))

@@ -86,6 +86,8 @@ static bool page_fault(struct run *run, enum mm_fault found, uint64_t address, u
     uint64_t reported = PF_USER | (error & (PF_WRITE | PF_FETCH));
     switch (found) {
     case MM_RESOLVED:
+        return false;
+    case MM_WAS_THERE:
         return comes_back(run->cpu, address, failure);
     case MM_NOT_MAPPED:
         return report(run, POLDER_PAGE_FAULT, VECTOR_PF, reported, address);
@@ -294,7 +296,7 @@ bool sandbox_trapped(struct mm *mm, struct polder_params *params, unsigned what,
     bool is_fault = what == (ENTERED_VECTOR | VECTOR_PF) && (cpu->error_code & PF_USER);
     enum mm_fault found = is_fault ? resolve(mm, cpu->cr2, cpu->error_code) : MM_NOT_MAPPED;
     if (found == MM_RESOLVED)
-        return comes_back(cpu, cpu->cr2, error);
+        return false;
     struct run run = {.mm = mm, .params = params, .cpu = cpu, .own_tf = params->regs.eflags & EFLAGS_TF};
     return is_fault ? page_fault(&run, found, cpu->cr2, cpu->error_code, error) : trapped(&run, what, error);
 }

@@ -121,6 +121,8 @@ int file_resize(struct file *file, uint64_t size)
         return -EINVAL;
     if (size > USER_END)
         return -EFBIG;
+    lock(&file->resizing); /* what grows meanwhile would lose its new pages to the cut, but not those who have mapped
+                              them */
     lock(&file->lock);
     uint64_t old = file->size;
     file->size = size;
@@ -135,5 +137,6 @@ int file_resize(struct file *file, uint64_t size)
         drop_pages(file, page_up(size));
         unlock(&file->lock);
     }
+    unlock(&file->resizing);
     return 0;
 }

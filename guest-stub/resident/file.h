@@ -10,6 +10,7 @@
 #include "types.h"
 
 struct file {
+    struct lock resizing; /* from one end to the other, outside of all spaces' locks */
     struct lock lock;
     uint32_t references;
     bool window;   /* of the host's, from pa on */

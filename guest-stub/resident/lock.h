@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * lock: spin locks between vCPUs. Interrupts are off in ring 0, so no handler can want a lock that its vCPU holds. The
- * order: a descriptor table's, a space's, a memory object's, frames'; records' last.
+ * order: a descriptor table's, a memory object's that is for its cutting, that of all spaces, a space's, its copy's, a
+ * memory object's, frames'; records' last.
  */
 #ifndef RESIDENT_LOCK_H
 #define RESIDENT_LOCK_H

@@ -10,21 +10,25 @@
 
 static struct {
     struct lock lock;
-    struct mm *all;
+    struct mm *all, *last; /* in the order in which they were made */
     uint64_t last_serial;
     struct mm own;
 } mms;
 
 /* ---------------------------------------------------------------- life */
 
+/* A copy stands behind its original: who takes a file's pages out of all of them, one by one, comes to it later, when
+ * there is no more to be copied. */
 static void enlist(struct mm *mm)
 {
     lock(&mms.lock);
     mm->serial = ++mms.last_serial;
-    mm->next = mms.all;
-    if (mm->next)
-        mm->next->previous = mm;
-    mms.all = mm;
+    mm->previous = mms.last;
+    if (mm->previous)
+        mm->previous->next = mm;
+    else
+        mms.all = mm;
+    mms.last = mm;
     unlock(&mms.lock);
 }
 
@@ -33,6 +37,8 @@ static void delist(struct mm *mm)
     lock(&mms.lock);
     if (mm->next)
         mm->next->previous = mm->previous;
+    else
+        mms.last = mm->previous;
     if (mm->previous)
         mm->previous->next = mm->next;
     else

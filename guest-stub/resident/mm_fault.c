@@ -207,7 +207,9 @@ int mm_copy(struct mm *mm, struct mm **result)
         return error;
     struct mm_change change;
     mm_begin(mm, &change);
+    lock(&copy->lock); /* it is among all the spaces already: mms_forget_file finds it */
     error = copy_all(&change, copy);
+    unlock(&copy->lock);
     mm_finish(&change);
     if (error)
         mm_drop(copy);

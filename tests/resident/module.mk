@@ -2,9 +2,9 @@
 # nothing of them. Those of RESIDENT_SAME are the hosted library's own tests, tests/kvm/test_*.c, compiled against the
 # run-time inside the guest and the shim; the others are of the run-time alone.
 RESIDENT_SAME := apply maps copy faults errors random self fpu threads signals
-RESIDENT_OWN := cpus privileged hostile time memory once
+RESIDENT_OWN := cpus privileged hostile time memory references once
 RESIDENT_TESTS := $(patsubst %,build/tests/resident/%,$(RESIDENT_SAME) $(RESIDENT_OWN))
-resident_cpus = $(if $(filter threads signals fpu errors self cpus,$(1)),4,1)
+resident_cpus = $(if $(filter threads signals fpu errors self cpus references,$(1)),4,1)
 resident_memory = $(if $(filter memory,$(1)),16M,256M)
 
 RESIDENT_TEST_CFLAGS := $(KERNEL_CFLAGS) -nostdinc -isystem $(shell $(CC) -print-file-name=include) \

@@ -3,6 +3,7 @@
 #include "arena.h"
 #include "cpu.h"
 #include "file.h"
+#include "machine.h"
 #include "map_args.h"
 #include "records.h"
 #include "tables.h"
@@ -85,9 +86,16 @@ static void drop_pages(void *opaque, uint64_t address, uint64_t *entry, unsigned
 {
     struct mm_change *change = opaque;
     uint32_t gone = 0;
+    bool hide = machine.cpu_count > 1 && !change->at_once;
     FOR_ENTRIES(i, entry, count)
     {
         uint64_t value = entry[i], pa = value & PTE_ADDRESS;
+        if (hide && (value & PTE_P) && frame_is_ram(pa) && frame_references(pa) > 1) {
+            entry_set(&entry[i], pa | PTE_HELD);
+            mm_note_change(change, address + i * PAGE_SIZE);
+            change->hidden = true;
+            continue;
+        }
         entry[i] = 0;
         gone++;
         if (value & PTE_P)
@@ -100,7 +108,7 @@ static void drop_pages(void *opaque, uint64_t address, uint64_t *entry, unsigned
 
 void mm_free(struct mm *mm)
 {
-    struct mm_change change = {.mm = mm};
+    struct mm_change change = {.mm = mm, .at_once = true};
     delist(mm);
     cpu_evict(mm->root);
     tables_visit(mm->root, 0, USER_END, drop_pages, &change, &change.tables);
@@ -113,16 +121,24 @@ void mm_free(struct mm *mm)
 
 /* ---------------------------------------------------------------- changes */
 
-void mm_finish_changed(struct mm_change *change)
+/* Tables that went are a change too, if none of their pages was present: CPUs keep upper levels of the walk as well. */
+void mm_flush(struct mm_change *change)
 {
     struct mm *mm = change->mm;
-    if (change->changed) {
+    if (change->changed || change->tables.first) {
         __atomic_store_n(&mm->generation, mm->generation + 1, __ATOMIC_SEQ_CST);
         if (change->changed == 1)
             cpu_flush_page(mm, change->page);
         cpu_shoot_down(mm);
     }
-    unlock(&mm->lock);
+    change->changed = 0;
+    change->hidden = false;
+}
+
+void mm_finish_changed(struct mm_change *change)
+{
+    mm_flush(change);
+    unlock(&change->mm->lock);
     if (change->tables.first)
         tables_free(&change->tables);
     if (change->frames.first)
@@ -134,7 +150,13 @@ static void remove_range(struct mm_change *change, uint64_t start, uint64_t end)
     struct region *r = region_at_or_after(&change->mm->regions, start);
     if (!r || r->start >= end)
         return;
+    if (change->hidden) /* by an operation before this one */
+        mm_flush(change);
     tables_visit(change->mm->root, start, end, drop_pages, change, &change->tables);
+    if (change->hidden) {
+        mm_flush(change);
+        tables_visit(change->mm->root, start, end, drop_pages, change, &change->tables);
+    }
     regions_remove(&change->mm->regions, start, end);
 }
 
@@ -266,6 +288,7 @@ static void protect_pages(void *opaque, uint64_t address, uint64_t *entry, unsig
         entry_set(&entry[i], value);
         if (old & PTE_P)
             mm_note_change(p->change, address + i * PAGE_SIZE);
+        p->change->hidden |= (old & PTE_P) && !(value & PTE_P);
     }
 }
 
@@ -296,7 +319,7 @@ int mm_protect(struct mm_change *change, uint64_t start, uint64_t length, int pr
             r->prot = rwx;
         struct protecting p = {change, r};
         tables_visit(mm->root, r->start, r->end, protect_pages, &p, &change->tables);
-        if (mm == mm_own())
+        if (mm == mm_own() && !error)
             error = populate(change, r, r->start, r->end);
     }
     regions_join(&mm->regions, start, end);
@@ -327,6 +350,7 @@ void mms_forget_file(struct file *file, uint64_t offset)
     for (struct mm *mm = mms.all; mm; mm = mm->next) {
         struct mm_change change;
         mm_begin(mm, &change);
+        change.at_once = true; /* the file holds its pages until all spaces are done */
         for (struct region *r = region_at_or_after(&mm->regions, 0); r; r = region_next(r)) {
             uint64_t from = offset > r->offset ? r->start + (offset - r->offset) : r->start;
             struct forgetting f = {&change, r};

@@ -29,6 +29,8 @@ struct mm_change {
     struct mm *mm;
     uint64_t page;    /* the page whose present entry was changed, if it is one */
     uint32_t changed; /* how many */
+    bool hidden;      /* pages that others hold too were made not present, but are held still: to be flushed first */
+    bool at_once;     /* references may go before the flush */
     struct frame_list frames, tables;
 };
 
@@ -57,6 +59,11 @@ static inline void mm_begin(struct mm *mm, struct mm_change *change)
     *change = (struct mm_change){.mm = mm};
     lock(&mm->lock);
 }
+/*
+ * What was changed so far is flushed everywhere. Who gives up a reference of a page that others hold, or of a file,
+ * does so after this: nobody else waits for this space's vCPUs before the last one gives the page back.
+ */
+void mm_flush(struct mm_change *change);
 void mm_finish_changed(struct mm_change *change);
 static inline void mm_finish(struct mm_change *change)
 {

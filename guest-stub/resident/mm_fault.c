@@ -2,6 +2,7 @@
 /* mm: what a fault of ring 3 finds, memory that is shared copy-on-write, and copies of spaces. */
 #include "cpu.h"
 #include "file.h"
+#include "machine.h"
 #include "mm.h"
 #include "tables.h"
 #include <polder/freestanding.h>
@@ -32,7 +33,10 @@ static enum mm_fault break_cow(struct mm_change *change, const struct region *r,
     if (!fresh)
         return MM_NO_MEMORY;
     memcpy(direct(fresh), direct(old), PAGE_SIZE);
+    bool seen = *entry & PTE_P;
     set_present(change, address, entry, fresh | mm_rights(r));
+    if (seen && machine.cpu_count > 1)
+        mm_flush(change);
     if (frame_is_ram(old))
         frame_drop(old, &change->frames);
     return MM_RESOLVED;

@@ -36,18 +36,22 @@ static int page_for(struct file *file, uint64_t offset, bool shared, uint64_t *p
 {
     uint64_t from = 0;
     if (file) {
-        int error = file_page(file, offset, shared, &from);
+        /* Held also while it is only copied: it may be cut off meanwhile. */
+        int error = file_page(file, offset, true, &from);
         if (error || shared) {
             *pa = from;
             return error;
         }
     }
     *pa = from ? frame_alloc() : frame_alloc_zeroed();
-    if (!*pa)
-        return -ENOMEM;
-    if (from)
+    if (*pa && from)
         memcpy(direct(*pa), direct(from), PAGE_SIZE);
-    return 0;
+    if (from && frame_is_ram(from)) {
+        struct frame_list list = {0};
+        frame_drop(from, &list);
+        frames_free(&list);
+    }
+    return *pa ? 0 : -ENOMEM;
 }
 
 int arena_map(uint64_t size, int prot, struct file *file, uint64_t offset, bool shared, uint64_t *start)

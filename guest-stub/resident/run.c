@@ -252,12 +252,12 @@ static int run_claimed(struct run *run, struct context *context)
     run->cpu->same_faults = 0;
     while (!enter_once(run, &error))
         ;
+    if (__builtin_expect(mm_own_in_use(), 0)) /* first, for xstate may lie there */
+        cpu_load(run->cpu, mm_own());
     if (__builtin_expect(p->flags & POLDER_XSTATE_STORE, 0))
         fpu_store(run->cpu, context, p->xstate);
     if (machine.cpu_count > 1)
         fpu_store(run->cpu, context, NULL);
-    if (__builtin_expect(mm_own_in_use(), 0))
-        cpu_load(run->cpu, mm_own());
     return error;
 }
 

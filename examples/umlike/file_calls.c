@@ -4,6 +4,15 @@
 
 #define MODE_BITS 07777u
 
+/* A call that is older than the one with a directory's descriptor, in terms of that one. */
+#define OLDER(name, newer, ...)                                                                                        \
+    HANDLER(name)                                                                                                      \
+    {                                                                                                                  \
+        registers newer_r = {__VA_ARGS__};                                                                             \
+        return sys_##newer(p, &newer_r);                                                                               \
+    }
+#define OLDER_AT(name, newer) OLDER(name, newer, .rdi = AT_FDCWD, .rsi = r->rdi, .rdx = r->rsi, .r10 = r->rdx)
+
 /* ---------------------------------------------------------------- open */
 
 static int create(struct process *p, struct path *path, uint32_t mode)
@@ -21,14 +30,16 @@ static int create(struct process *p, struct path *path, uint32_t mode)
     return error;
 }
 
-static int64_t open(struct process *p, int dirfd, uint64_t name, uint32_t flags, uint32_t mode)
+HANDLER(openat)
 {
+    int dirfd = (int)r->rdi;
+    uint32_t flags = (uint32_t)r->rdx, mode = (uint32_t)r->r10;
     unsigned walk = (flags & O_CREAT ? WALK_CREATE : 0) | (flags & O_NOFOLLOW ? 0 : WALK_FOLLOW);
     struct path path;
     struct file *f;
     if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
         walk &= ~(unsigned)WALK_FOLLOW;
-    int error = path_in(p, dirfd, name, walk, &path);
+    int error = path_in(p, dirfd, r->rsi, walk, &path);
     if (error)
         return error;
     if (path.inode && (flags & O_CREAT) && (flags & O_EXCL))
@@ -43,20 +54,9 @@ static int64_t open(struct process *p, int dirfd, uint64_t name, uint32_t flags,
     return error ? error : fd_install(p, f, 0, flags & O_CLOEXEC);
 }
 
-HANDLER(openat)
-{
-    return open(p, (int)r->rdi, r->rsi, (uint32_t)r->rdx, (uint32_t)r->r10);
-}
+OLDER_AT(open, openat)
 
-HANDLER(open)
-{
-    return open(p, AT_FDCWD, r->rdi, (uint32_t)r->rsi, (uint32_t)r->rdx);
-}
-
-HANDLER(creat)
-{
-    return open(p, AT_FDCWD, r->rdi, O_CREAT | O_WRONLY | O_TRUNC, (uint32_t)r->rsi);
-}
+OLDER(creat, openat, .rdi = AT_FDCWD, .rsi = r->rdi, .rdx = O_CREAT | O_WRONLY | O_TRUNC, .r10 = r->rsi)
 
 /* ---------------------------------------------------------------- stat */
 
@@ -98,31 +98,20 @@ static int find(struct process *p, int dirfd, uint64_t name, uint64_t flags, str
     return 0;
 }
 
-static int64_t stat(struct process *p, int dirfd, uint64_t name, uint64_t flags, uint64_t at)
+HANDLER(newfstatat)
 {
     struct path path;
-    int error = find(p, dirfd, name, flags, &path);
+    int error = find(p, (int)r->rdi, r->rsi, r->r10, &path);
     if (error)
         return error;
-    int64_t result = stat_out(p, path.inode, at);
+    int64_t result = stat_out(p, path.inode, r->rdx);
     path_done(&path);
     return result;
 }
 
-HANDLER(newfstatat)
-{
-    return stat(p, (int)r->rdi, r->rsi, r->r10, r->rdx);
-}
+OLDER(stat, newfstatat, .rdi = AT_FDCWD, .rsi = r->rdi, .rdx = r->rsi)
 
-HANDLER(stat)
-{
-    return stat(p, AT_FDCWD, r->rdi, 0, r->rsi);
-}
-
-HANDLER(lstat)
-{
-    return stat(p, AT_FDCWD, r->rdi, AT_SYMLINK_NOFOLLOW, r->rsi);
-}
+OLDER(lstat, newfstatat, .rdi = AT_FDCWD, .rsi = r->rdi, .rdx = r->rsi, .r10 = AT_SYMLINK_NOFOLLOW)
 
 HANDLER(fstat)
 {
@@ -143,27 +132,20 @@ HANDLER(statfs)
     return copy_out(p, r->rsi, &st, sizeof st);
 }
 
-static int64_t access(struct process *p, int dirfd, uint64_t name, uint64_t mode, uint64_t flags)
+HANDLER(faccessat)
 {
+    uint64_t flags = r->orig_rax == 439 ? r->r10 : 0; /* only the newest has flags */
     struct path path;
-    int error = find(p, dirfd, name, flags, &path);
+    int error = find(p, (int)r->rdi, r->rsi, flags, &path);
     if (error)
         return error;
     /* root may all, but execute what nobody may. */
-    bool denied = (mode & 1) && is_type(path.inode, S_IFREG) && !(path.inode->mode & 0111);
+    bool denied = (r->rdx & 1) && is_type(path.inode, S_IFREG) && !(path.inode->mode & 0111);
     path_done(&path);
     return denied ? -EACCES : 0;
 }
 
-HANDLER(access)
-{
-    return access(p, AT_FDCWD, r->rdi, r->rsi, 0);
-}
-
-HANDLER(faccessat)
-{
-    return access(p, (int)r->rdi, r->rsi, r->rdx, r->orig_rax == 269 ? 0 : r->r10); /* the older one has no flags */
-}
+OLDER(access, faccessat, .rdi = AT_FDCWD, .rsi = r->rdi, .rdx = r->rsi)
 
 /* ---------------------------------------------------------------- the working directory */
 
@@ -248,69 +230,46 @@ static int64_t name_it(struct path *path, struct inode *inode)
     return error;
 }
 
-static int64_t mkdir(struct process *p, int dirfd, uint64_t name, uint32_t mode)
+HANDLER(mkdirat)
 {
+    uint32_t mode = (uint32_t)r->rdx;
     struct path path;
-    int error = find_free(p, dirfd, name, true, &path);
+    int error = find_free(p, (int)r->rdi, r->rsi, true, &path);
     return error ? error : name_it(&path, inode_new(S_IFDIR | (mode & MODE_BITS & ~p->umask), NULL));
 }
 
-HANDLER(mkdirat)
-{
-    return mkdir(p, (int)r->rdi, r->rsi, (uint32_t)r->rdx);
-}
-
-HANDLER(mkdir)
-{
-    return mkdir(p, AT_FDCWD, r->rdi, (uint32_t)r->rsi);
-}
-
-static int64_t symlink(struct process *p, uint64_t target, int dirfd, uint64_t name)
-{
-    char text[PATH_MAX];
-    struct path path;
-    int64_t length = string_in(p, text, target, sizeof text);
-    if (length <= 0)
-        return length ? length : -ENOENT;
-    int error = find_free(p, dirfd, name, false, &path);
-    return error ? error : name_it(&path, inode_new_link(text, (size_t)length));
-}
+OLDER_AT(mkdir, mkdirat)
 
 HANDLER(symlinkat)
 {
-    return symlink(p, r->rdi, (int)r->rsi, r->rdx);
+    char text[PATH_MAX];
+    struct path path;
+    int64_t length = string_in(p, text, r->rdi, sizeof text);
+    if (length <= 0)
+        return length ? length : -ENOENT;
+    int error = find_free(p, (int)r->rsi, r->rdx, false, &path);
+    return error ? error : name_it(&path, inode_new_link(text, (size_t)length));
 }
 
-HANDLER(symlink)
-{
-    return symlink(p, r->rdi, AT_FDCWD, r->rsi);
-}
+OLDER(symlink, symlinkat, .rdi = r->rdi, .rsi = AT_FDCWD, .rdx = r->rsi)
 
-static int64_t link(struct process *p, int from_fd, uint64_t from, int to_fd, uint64_t to, uint64_t flags)
+HANDLER(linkat)
 {
     struct path old, new;
-    int error = path_in(p, from_fd, from, flags & AT_SYMLINK_FOLLOW ? WALK_FOLLOW : 0, &old);
+    int error = path_in(p, (int)r->rdi, r->rsi, r->r8 & AT_SYMLINK_FOLLOW ? WALK_FOLLOW : 0, &old);
     if (error)
         return error;
     if (is_type(old.inode, S_IFDIR))
         error = -EPERM;
     else if (!old.inode->nlink)
         error = -EXDEV; /* of /proc */
-    error = error ? error : find_free(p, to_fd, to, false, &new);
+    error = error ? error : find_free(p, (int)r->rdx, r->r10, false, &new);
     int64_t result = error ? error : name_it(&new, inode_hold(old.inode));
     path_done(&old);
     return result;
 }
 
-HANDLER(linkat)
-{
-    return link(p, (int)r->rdi, r->rsi, (int)r->rdx, r->r10, r->r8);
-}
-
-HANDLER(link)
-{
-    return link(p, AT_FDCWD, r->rdi, AT_FDCWD, r->rsi, 0);
-}
+OLDER(link, linkat, .rdi = AT_FDCWD, .rsi = r->rdi, .rdx = AT_FDCWD, .r10 = r->rsi)
 
 /* Whether the name at the end of a path can be taken away. */
 static int removable(const struct path *path, bool dir)
@@ -328,10 +287,11 @@ static int removable(const struct path *path, bool dir)
     return 0;
 }
 
-static int64_t unlink(struct process *p, int dirfd, uint64_t name, bool dir)
+HANDLER(unlinkat)
 {
+    bool dir = r->rdx & AT_REMOVEDIR;
     struct path path;
-    int error = path_in(p, dirfd, name, 0, &path);
+    int error = path_in(p, (int)r->rdi, r->rsi, 0, &path);
     if (error)
         return error;
     error = removable(&path, dir);
@@ -341,20 +301,9 @@ static int64_t unlink(struct process *p, int dirfd, uint64_t name, bool dir)
     return error;
 }
 
-HANDLER(unlinkat)
-{
-    return unlink(p, (int)r->rdi, r->rsi, r->rdx & AT_REMOVEDIR);
-}
+OLDER(unlink, unlinkat, .rdi = AT_FDCWD, .rsi = r->rdi)
 
-HANDLER(unlink)
-{
-    return unlink(p, AT_FDCWD, r->rdi, false);
-}
-
-HANDLER(rmdir)
-{
-    return unlink(p, AT_FDCWD, r->rdi, true);
-}
+OLDER(rmdir, unlinkat, .rdi = AT_FDCWD, .rsi = r->rdi, .rdx = AT_REMOVEDIR)
 
 static bool is_below(const struct inode *inode, const struct inode *dir)
 {
@@ -397,13 +346,13 @@ static int rename_to(struct path *old, struct path *new)
     return 0;
 }
 
-static int64_t rename(struct process *p, int from_fd, uint64_t from, int to_fd, uint64_t to)
+HANDLER(renameat)
 {
     struct path old, new;
-    int error = path_in(p, from_fd, from, 0, &old);
+    int error = path_in(p, (int)r->rdi, r->rsi, 0, &old);
     if (error)
         return error;
-    error = path_in(p, to_fd, to, WALK_CREATE, &new);
+    error = path_in(p, (int)r->rdx, r->r10, WALK_CREATE, &new);
     if (!error) {
         error = rename_to(&old, &new);
         path_done(&new);
@@ -412,21 +361,14 @@ static int64_t rename(struct process *p, int from_fd, uint64_t from, int to_fd, 
     return error;
 }
 
-HANDLER(renameat)
-{
-    return rename(p, (int)r->rdi, r->rsi, (int)r->rdx, r->r10);
-}
+OLDER(rename, renameat, .rdi = AT_FDCWD, .rsi = r->rdi, .rdx = AT_FDCWD, .r10 = r->rsi)
 
-HANDLER(rename)
+HANDLER(readlinkat)
 {
-    return rename(p, AT_FDCWD, r->rdi, AT_FDCWD, r->rsi);
-}
-
-static int64_t readlink(struct process *p, int dirfd, uint64_t name, uint64_t at, uint64_t size)
-{
+    uint64_t size = r->r10;
     char text[PATH_MAX];
     struct path path;
-    int error = path_in(p, dirfd, name, 0, &path);
+    int error = path_in(p, (int)r->rdi, r->rsi, 0, &path);
     if (error)
         return error;
     int64_t length = -EINVAL;
@@ -438,19 +380,11 @@ static int64_t readlink(struct process *p, int dirfd, uint64_t name, uint64_t at
     if (length < 0 || size == 0)
         return length < 0 ? length : -EINVAL;
     length = (int64_t)min_u64((uint64_t)length, size);
-    error = copy_out(p, at, text, (size_t)length);
+    error = copy_out(p, r->rdx, text, (size_t)length);
     return error ? error : length;
 }
 
-HANDLER(readlinkat)
-{
-    return readlink(p, (int)r->rdi, r->rsi, r->rdx, r->r10);
-}
-
-HANDLER(readlink)
-{
-    return readlink(p, AT_FDCWD, r->rdi, r->rsi, r->rdx);
-}
+OLDER_AT(readlink, readlinkat)
 
 /* ---------------------------------------------------------------- changing what an inode says of itself */
 
@@ -460,26 +394,18 @@ static void change_mode(struct inode *inode, uint32_t mode)
     inode->ctime = time_wall();
 }
 
-static int64_t chmod(struct process *p, int dirfd, uint64_t name, uint32_t mode)
+HANDLER(fchmodat)
 {
     struct path path;
-    int error = path_in(p, dirfd, name, WALK_FOLLOW, &path);
+    int error = path_in(p, (int)r->rdi, r->rsi, WALK_FOLLOW, &path);
     if (error)
         return error;
-    change_mode(path.inode, mode);
+    change_mode(path.inode, (uint32_t)r->rdx);
     path_done(&path);
     return 0;
 }
 
-HANDLER(fchmodat)
-{
-    return chmod(p, (int)r->rdi, r->rsi, (uint32_t)r->rdx);
-}
-
-HANDLER(chmod)
-{
-    return chmod(p, AT_FDCWD, r->rdi, (uint32_t)r->rsi);
-}
+OLDER_AT(chmod, fchmodat)
 
 HANDLER(fchmod)
 {
@@ -499,31 +425,20 @@ static void change_owner(struct inode *inode, uint64_t uid, uint64_t gid)
     inode->ctime = time_wall();
 }
 
-static int64_t chown(struct process *p, int dirfd, uint64_t name, uint64_t uid, uint64_t gid, uint64_t flags)
+HANDLER(fchownat)
 {
     struct path path;
-    int error = find(p, dirfd, name, flags, &path);
+    int error = find(p, (int)r->rdi, r->rsi, r->r8, &path);
     if (error)
         return error;
-    change_owner(path.inode, uid, gid);
+    change_owner(path.inode, r->rdx, r->r10);
     path_done(&path);
     return 0;
 }
 
-HANDLER(fchownat)
-{
-    return chown(p, (int)r->rdi, r->rsi, r->rdx, r->r10, r->r8);
-}
+OLDER_AT(chown, fchownat)
 
-HANDLER(chown)
-{
-    return chown(p, AT_FDCWD, r->rdi, r->rsi, r->rdx, 0);
-}
-
-HANDLER(lchown)
-{
-    return chown(p, AT_FDCWD, r->rdi, r->rsi, r->rdx, AT_SYMLINK_NOFOLLOW);
-}
+OLDER(lchown, fchownat, .rdi = AT_FDCWD, .rsi = r->rdi, .rdx = r->rsi, .r10 = r->rdx, .r8 = AT_SYMLINK_NOFOLLOW)
 
 HANDLER(fchown)
 {

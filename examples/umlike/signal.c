@@ -33,8 +33,10 @@ void signal_send(struct process *p, int signal, struct signal_info info)
         p->signals &= ~STOP_SIGNALS;
     if (bit & STOP_SIGNALS)
         p->signals &= ~BIT(SIGCONT);
-    if (signal == SIGCONT || signal == SIGKILL)
+    if (signal == SIGCONT)
         process_continue(p);
+    else if (signal == SIGKILL && p->state == STOPPED)
+        process_ready(p);
     if (signal_ignored(p, signal) && !((p->blocked | p->awaited) & bit))
         return;
     if (signal < 32 && !(p->signals & bit))

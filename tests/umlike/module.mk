@@ -6,7 +6,8 @@ $(UMLIKE_TEST_PROGRAMS): $(B)/tests/umlike/%: tests/umlike/%.c tests/umlike/chec
 $(B)/tests/umlike/terminal: tests/umlike/terminal.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O1 -g $(WARN) -D_GNU_SOURCE $< -o $@ -lutil
-$(B)/tests/kvm/umlike: tests/umlike/run $(UMLIKE_TEST_PROGRAMS) $(B)/tests/umlike/terminal $(B)/polder umlike
+$(B)/tests/kvm/umlike: tests/umlike/run $(UMLIKE_TEST_PROGRAMS) $(B)/tests/umlike/terminal $(B)/polder \
+		build/examples/umlike/umlike build/examples/umlike/initrd.cpio
 	@mkdir -p $(@D)
 	install $< $@
 KVM_TESTS += $(B)/tests/kvm/umlike

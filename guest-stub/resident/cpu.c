@@ -82,10 +82,11 @@ void cpu_begin(void)
     wrmsr(MSR_LSTAR, cpu->lstar);
     wrmsr(MSR_CSTAR, COMPAT_RIP);
     cpu->fs_base = cpu->gs_base = area_of(cpu->number) + AREA_DATA; /* abi.h */
+    /* From here on it is waited for, so that no change is missed by the load that follows. */
+    __atomic_store_n(&cpus.exists[cpu->number], true, __ATOMIC_SEQ_CST);
     write_cr3(tables_own_root());
     cpu->loaded_serial = mm_own()->serial;
     cpu->loaded_generation = mm_own()->generation;
-    __atomic_store_n(&cpus.exists[cpu->number], true, __ATOMIC_RELEASE);
 }
 
 bool cpu_exists(uint32_t number)

@@ -29,7 +29,7 @@ struct cpu {
     uint64_t safe_root;
     uint64_t nmis_begun, nmis_done;           /* in ring 0 */
     uint64_t timer_pending;                   /* an interrupt came in polder_idle */
-    const struct polder_params *ready_params; /* entry.S, polder_run_sandbox; NULL: take the long way */
+    const struct polder_params *ready_params; /* entry.S, polder_run_sandbox */
     uint64_t ready_fd;
     struct polder_params *short_params; /* what goes the short way does with them; NULL in the long way */
     const struct polder_params *ready_params_msrs;
@@ -115,7 +115,7 @@ static inline struct cpu *cpu_of(uint32_t number)
 /* Something that the short way takes for granted has changed. */
 static inline void cpu_not_ready(struct cpu *cpu)
 {
-    cpu->ready_params = cpu->ready_params_msrs = NULL;
+    cpu->ready_params = cpu->ready_params_msrs = (const struct polder_params *)-1; /* where none can be, NULL least */
 }
 
 static inline uint64_t rdmsr(uint32_t msr)

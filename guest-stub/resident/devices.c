@@ -46,8 +46,9 @@ EXPORT void polder_random(void *buf, size_t count)
 {
     for (size_t done = 0, n; done < count;) {
         int64_t result = with_page(HC_RANDOM, (char *)buf + done, count - done, &n);
-        if (result > 0)
-            done += (size_t)result;
+        if (result <= 0)
+            __builtin_trap(); /* no memory of the kernel's: as any other wild pointer */
+        done += (size_t)result;
     }
 }
 

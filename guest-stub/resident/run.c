@@ -35,6 +35,9 @@ struct run {
 
 static int check(const struct polder_params *p)
 {
+    /* The registers are read where the sandbox's space is loaded, and hold the frame that enters ring 3. */
+    if (!((uint64_t)p >> 63))
+        return -EFAULT;
     if ((p->flags & ~KNOWN_FLAGS) || p->sigmask)
         return -EINVAL;
     if ((p->regs.cs != GDT_USER_CODE && p->regs.cs != GDT_USER_CODE32) || p->regs.ss != GDT_USER_DATA)
@@ -214,7 +217,8 @@ static bool enter_once(struct run *run, int *failure)
     if (ended_before(run))
         return true;
     /* On the CPU it would be #GP in ring 3 (AMD) or at the iretq (Intel), with this same report. */
-    if (__builtin_expect(!canonical(p->regs.rip), 0))
+    bool beyond = p->regs.cs == GDT_USER_CODE32 && p->regs.rip >> 32;
+    if (__builtin_expect(!canonical(p->regs.rip) || beyond, 0))
         return report(run, POLDER_EXCEPTION, VECTOR_GP, 0, 0);
     p->regs.eflags = (p->regs.eflags & EFLAGS_RING3) | EFLAGS_FIXED;
     if (__builtin_expect(p->flags & POLDER_SINGLE_STEP, 0))

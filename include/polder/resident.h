@@ -18,6 +18,8 @@
  *  - Only "/proc/mm" and "/proc/self/mm" can be opened; other paths are ENOENT.
  *  - POLDER_SIGNAL means: an interrupt came; its vector is in params->vector (VECTOR_TIMER of abi.h). sigmask must be
  *    NULL (EINVAL).
+ *  - struct polder_params must lie in the upper half (the kernel's image, its stack, privileged memory), or a run is
+ *    EFAULT: registers are read and written while the sandbox's space is loaded.
  *  - polder_proceed is ENOSYS: the kernel itself is the one that carries out system calls.
  *  - polder_copy of "/proc/self/mm" is EINVAL, as everywhere.
  *  - ESTALE and EAGAIN do not occur. Memory that the machine does not have is ENOMEM; at a fault, where a run cannot go

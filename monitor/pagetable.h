@@ -2,7 +2,8 @@
 /*
  * pagetable: x86-64 page tables of four levels as a pure data structure (Intel SDM vol. 3A, 4.5; AMD APM vol. 2, 5.3).
  * It knows nothing of KVM, hosts or spaces: where a table page lies, how an entry is read and how it is written are its
- * user's. A hosted space writes present entries through its queue of edits, a resident kernel simply stores.
+ * user's: a hosted space writes present entries through its queue of edits. Resident kernels share the constants; their
+ * entries own their pages, and are walked by guest-stub/resident/tables.c.
  *
  * Only the lower half is touched. Entries carry A and D preset, for on shadow-paging KVM the CPU's setting them costs a
  * fault each.

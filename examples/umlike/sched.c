@@ -130,6 +130,20 @@ static void fault(struct process *p)
     }
 }
 
+/*
+ * p has touched memory that it was promised and that cannot be had. It has to go; if it is the first process, so that
+ * the machine would end, the youngest goes in its place. True if p can try again.
+ */
+static bool make_room(struct process *p)
+{
+    struct process *victim = p == init_process && errno == ENOMEM ? all_processes : p;
+    while (victim->state == ZOMBIE)
+        victim = victim->all_next;
+    printk("umlike: %s (%d) killed: %s\n", victim->name, victim->pid, errno == ENOMEM ? "out of memory" : "cannot run");
+    process_exit(victim, SIGKILL);
+    return victim != p;
+}
+
 /* Until p waits, ends, or is out of time. */
 static void run(struct process *p)
 {
@@ -145,10 +159,9 @@ static void run(struct process *p)
             ticking = true;
         }
         if (__builtin_expect(polder_run_sandbox(p->space->fd, &p->params) < 0, 0)) {
-            /* Memory that it was promised cannot be had: who asks for it then has to go. */
-            printk("umlike: %s (%d) killed: %s\n", p->name, p->pid, errno == ENOMEM ? "out of memory" : "cannot run");
-            process_exit(p, SIGKILL);
-            return;
+            if (!make_room(p))
+                return;
+            continue;
         }
         if (__builtin_expect(p->params.reason == POLDER_SYSCALL, 1)) {
             syscall_enter(p);

@@ -132,7 +132,12 @@ int main(int argc, char **argv)
         if (pid < 0 || waitpid(pid, &status, 0) != pid)
             return 1;
         printf("%s: status %#x\n", ways[i].name, status);
-        unlink("/tmp/filled"); /* of one that was killed */
+        /* What one that was killed has left. */
+        unlink("/tmp/filled");
+        if (kill(-pid, SIGKILL) == 0) {
+            while (wait(NULL) > 0)
+                ;
+        }
         if (status != 0 && status != SIGKILL && status != SIGSEGV)
             return 1;
     }

@@ -96,8 +96,7 @@ static int change_privileged(const struct polder_op *op)
         return -EINVAL;
     if (op->code == POLDER_OP_MPROTECT)
         return prot_check(op->prot) ? arena_protect(start, start + size, op->prot) : -EINVAL;
-    arena_free((void *)start, size);
-    return 0;
+    return arena_unmap(start, size);
 }
 
 static int map(struct mm_change *change, const struct polder_op *op, struct file *file, uint64_t *result)
@@ -146,7 +145,9 @@ static bool is_privileged(const struct mm *mm, const struct polder_op *op)
 {
     if (mm != mm_own())
         return false;
-    return in_upper_half(op) || (op->code == POLDER_OP_MMAP && (op->prot & POLDER_PRIVILEGED) && !op->start);
+    if (op->code == POLDER_OP_MMAP)
+        return (op->prot & POLDER_PRIVILEGED) && (!op->start || in_upper_half(op));
+    return in_upper_half(op);
 }
 
 static int apply(int dest_fd, const struct polder_op *ops, size_t count, uint64_t *result)

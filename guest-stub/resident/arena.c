@@ -79,13 +79,20 @@ void *arena_alloc(uint64_t size)
     return arena_map(size, PROT_READ | PROT_WRITE, NULL, 0, false, &at) ? NULL : (void *)at;
 }
 
-static void drop_page(void *opaque, uint64_t address, uint64_t *entry)
+/* A range of it that is cut out: nodes for the two cuts are had before anything is changed. */
+int arena_unmap(uint64_t start, uint64_t size)
 {
-    (void)address;
-    uint64_t pa = *entry & PTE_ADDRESS;
-    entry_set(entry, 0);
-    if (frame_is_ram(pa))
-        frame_drop(pa, opaque);
+    lock(&arena.lock);
+    bool cut = regions_reserve(&arena.regions, 2);
+    if (cut) {
+        regions_split(&arena.regions, start);
+        regions_split(&arena.regions, start + size);
+    }
+    unlock(&arena.lock);
+    if (!cut)
+        return -ENOMEM;
+    arena_free((void *)start, size);
+    return 0;
 }
 
 /* The tables stay: they are where the next allocation will want them, and other vCPUs walk them. */
@@ -96,16 +103,18 @@ void arena_free(void *at, uint64_t size)
     lock(&arena.lock);
     for (uint64_t page = start; page < start + size; page += PAGE_SIZE) {
         uint64_t *entry = table_entry(tables_own_root(), page);
-        if (entry && *entry)
-            drop_page(&frames, page, entry);
+        if (!entry || !*entry)
+            continue;
+        uint64_t pa = *entry & PTE_ADDRESS;
+        entry_set(entry, 0);
+        if (frame_is_ram(pa))
+            frame_drop(pa, &frames);
     }
     unlock(&arena.lock);
     cpu_shoot_down(mm_own());
     frames_free(&frames);
     lock(&arena.lock);
-    /* Nodes for two cuts were asked for by reserve, and go back to it here. */
-    if (regions_reserve(&arena.regions, 2))
-        regions_remove(&arena.regions, start, start + size);
+    regions_remove(&arena.regions, start, start + size);   /* whole ones: no node is needed */
     if (arena.regions.gap_hint < start + size + PAGE_SIZE) /* so that its tables are used again */
         arena.regions.gap_hint = start + size + PAGE_SIZE;
     unlock(&arena.lock);

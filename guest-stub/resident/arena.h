@@ -20,7 +20,10 @@ void *arena_alloc(uint64_t size);
  * 0 or -errno.
  */
 int arena_map(uint64_t size, int prot, struct file *file, uint64_t offset, bool shared, uint64_t *start);
+/* All of what one call gave, or what arena_unmap has cut out. */
 void arena_free(void *at, uint64_t size);
+/* Any part of it. 0 or -ENOMEM. */
+int arena_unmap(uint64_t start, uint64_t size);
 int arena_protect(uint64_t start, uint64_t end, int prot);
 /* True if all of [start, end) was given out and not taken back. */
 bool arena_holds(uint64_t start, uint64_t end);

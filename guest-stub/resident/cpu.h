@@ -21,7 +21,6 @@ struct cpu {
     uint64_t regs_end;
     uint64_t kernel_rsp;
     uint64_t user_rsp;
-    uint64_t frame;
     uint64_t scratch;
     uint64_t error_code;
     uint64_t cr2;

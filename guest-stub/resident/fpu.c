@@ -12,11 +12,11 @@
 #define XSAVE_FCW 0
 #define XSAVE_MXCSR 24
 #define XSAVE_BV 512
-#define XSAVE_COMP_BV 520
 #define XSAVE_HEADER_END 576
 #define FCW_RESET 0x37f
 #define MXCSR_RESET 0x1f80
-#define MXCSR_KNOWN 0xffffu
+#define MXCSR_MASK 28
+#define MXCSR_KNOWN 0xffffu /* by every CPU; some know more, as MXCSR_MASK says (Intel SDM vol. 1, 11.6.6) */
 
 #define BASE_UNKNOWN (1ull << 62) /* no context has it: it is not canonical */
 
@@ -86,22 +86,38 @@ static void swap(void *save, const void *load)
     }
 }
 
-/* What XRSTOR would fault at (Intel SDM vol. 1, 13.8.1); components that XCR0 lacks are among it. */
-static bool valid(const char *area)
+static uint32_t mxcsr_known(void)
 {
-    uint32_t low, high, b, c;
+    char area[512] __attribute__((aligned(16)));
+    if (!machine.native_ring0)
+        return MXCSR_KNOWN;
+    __asm__ volatile("fxsave64 %0" : "=m"(area));
+    return MXCSR_KNOWN | *(const uint32_t *)(area + MXCSR_MASK);
+}
+
+/*
+ * Takes over the caller's state, if it is none that XRSTOR would fault at (Intel SDM vol. 1, 13.8.1); components that
+ * XCR0 lacks are among that. It may lie where ring 3 writes, too: what is looked at is a copy, and what is loaded.
+ */
+static bool take_state(char *to, const char *from)
+{
+    uint64_t header[(XSAVE_HEADER_END - XSAVE_BV) / 8];
+    uint32_t low, high, b, c, mxcsr = *(const volatile uint32_t *)(from + XSAVE_MXCSR);
     if (machine.native_ring0)
         __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     else /* XGETBV is none of what is emulated; the monitor has set XCR0 to what CPUID allows */
         __cpuid_count(13, 0, low, b, c, high);
     uint64_t xcr0 = (uint64_t)high << 32 | low;
-    if ((*(uint64_t *)(area + XSAVE_BV) & ~xcr0) || (*(uint32_t *)(area + XSAVE_MXCSR) & ~MXCSR_KNOWN))
+    memcpy(header, from + XSAVE_BV, sizeof header);
+    if ((header[0] & ~xcr0) || (mxcsr & ~mxcsr_known()))
         return false;
-    for (const uint64_t *p = (const uint64_t *)(area + XSAVE_COMP_BV); p < (const uint64_t *)(area + XSAVE_HEADER_END);
-         p++) {
-        if (*p)
+    for (unsigned i = 1; i < sizeof header / sizeof header[0]; i++) {
+        if (header[i])
             return false;
     }
+    memcpy(to, from, machine.xstate_size);
+    memcpy(to + XSAVE_BV, header, sizeof header);
+    *(uint32_t *)(to + XSAVE_MXCSR) = mxcsr;
     return true;
 }
 
@@ -120,9 +136,8 @@ int fpu_own(struct cpu *cpu, struct context *context, const void *state)
     if (__builtin_expect(cpu->fpu_owner == context && !state, 1))
         return 0;
     if (state) {
-        if (!valid(state))
+        if (!take_state(context->state, state))
             return -EINVAL;
-        memcpy(context->state, state, machine.xstate_size);
         if (cpu->fpu_owner == context) /* what is in the registers is to be forgotten */
             cpu->fpu_owner = NULL;
     }

@@ -6,22 +6,21 @@
 #define CPU_REGS_END 0x00
 #define CPU_KERNEL_RSP 0x08
 #define CPU_USER_RSP 0x10
-#define CPU_FRAME 0x18
-#define CPU_SCRATCH 0x20
-#define CPU_ERROR_CODE 0x28
-#define CPU_CR2 0x30
-#define CPU_EVICT_ROOT 0x38
-#define CPU_SAFE_ROOT 0x40
-#define CPU_NMIS_BEGUN 0x48
-#define CPU_NMIS_DONE 0x50
-#define CPU_TIMER_PENDING 0x58
-#define CPU_READY_PARAMS 0x60
-#define CPU_READY_FD 0x68
-#define CPU_SHORT 0x70
-#define CPU_READY_PARAMS_MSRS 0x78
-#define CPU_FS_BASE 0x80
-#define CPU_GS_BASE 0x88
-#define CPU_FPU_OWNER 0x90
+#define CPU_SCRATCH 0x18
+#define CPU_ERROR_CODE 0x20
+#define CPU_CR2 0x28
+#define CPU_EVICT_ROOT 0x30
+#define CPU_SAFE_ROOT 0x38
+#define CPU_NMIS_BEGUN 0x40
+#define CPU_NMIS_DONE 0x48
+#define CPU_TIMER_PENDING 0x50
+#define CPU_READY_PARAMS 0x58
+#define CPU_READY_FD 0x60
+#define CPU_SHORT 0x68
+#define CPU_READY_PARAMS_MSRS 0x70
+#define CPU_FS_BASE 0x78
+#define CPU_GS_BASE 0x80
+#define CPU_FPU_OWNER 0x88
 
 /* Offsets in struct polder_params. */
 #define PARAMS_RIP_HIGH 132

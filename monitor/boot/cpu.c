@@ -117,8 +117,10 @@ int64_t cpu_idle(struct cpu *cpu, bool console)
     if (console) {
         /* First the wish, then the look: input that comes in between wakes. */
         __atomic_store_n(&cpu->wants_console, true, __ATOMIC_SEQ_CST);
-        if (console_readable(input))
+        if (console_readable(input)) {
+            __atomic_store_n(&cpu->wants_console, false, __ATOMIC_SEQ_CST);
             return 0;
+        }
         fds[1].fd = console_poll_fd(input);
     }
     int ready = ppoll(fds, 2, timeout(cpu, &room), NULL);

@@ -276,6 +276,29 @@ static void system_calls_of_32_bits(void **state)
     box_close(&box);
 }
 
+/* What an iretq would fault at, in ring 0, is reported or refused; the kernel lives. */
+static void what_cannot_be_entered(void **state)
+{
+    (void)state;
+    struct box box;
+    struct polder_params *p = &box.params;
+
+    box_open(&box);
+    aim(p, sn_syscall, 0, 0);
+    p->regs.cs = 0x23;
+    p->regs.rip = 0x100000000 + SNIPPET(sn_syscall);
+    assert_int_equal(polder_run_sandbox(box.fd, p), 0);
+    assert_int_equal(p->reason, POLDER_EXCEPTION);
+    assert_int_equal(p->vector, 13);
+    assert_int_equal(p->regs.rip, 0x100000000 + SNIPPET(sn_syscall));
+    p->regs.cs = 0x33;
+    box_syscall(&box, sn_syscall, 0, 0);
+    assert_errno(polder_run_sandbox(box.fd, NULL), EFAULT);
+    assert_errno(polder_run_sandbox(box.fd, (struct polder_params *)BOX_DATA), EFAULT);
+    box_syscall(&box, sn_syscall, 0, 0);
+    box_close(&box);
+}
+
 /* Faults by the thousand, of every kind, from one context and another. */
 static void storms(void **state)
 {
@@ -405,6 +428,7 @@ int main(void)
         cmocka_unit_test(stacks),
         cmocka_unit_test(debug_traps),
         cmocka_unit_test(system_calls_of_32_bits),
+        cmocka_unit_test(what_cannot_be_entered),
         cmocka_unit_test(storms),
         cmocka_unit_test(software_interrupts),
         cmocka_unit_test(descriptor_tables),

@@ -14,12 +14,19 @@ ifdef SAN
 B := build/san
 SANFLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer
 endif
+# FUZZ=1 is for `make fuzz`: the same, by clang, and watched by libFuzzer.
+ifdef FUZZ
+B := build/fuzz/built
+CC := clang
+SANFLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+endif
 CFLAGS_ALL = -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE -Iinclude -Imonitor -I$(B) -MMD -MP $(SANFLAGS) $(CFLAGS)
 
 # libpolder is everything in monitor/ (its name is its reason to change) but what belongs to the program alone;
-# the program is monitor/main.c, monitor/cmd_*.c, the Linux personality and the machine of `polder boot`.
+# the program is monitor/main.c, monitor/cmd_*.c, the Linux personality, the machine of `polder boot` and its confinement.
 LIB_SRC := $(filter-out monitor/main.c monitor/cmd_%.c monitor/kvm_probe.c,$(wildcard monitor/*.c)) $(wildcard monitor/proceed/*.c)
-PROG_SRC := $(wildcard monitor/main.c monitor/cmd_*.c monitor/kvm_probe.c monitor/linux/*.c monitor/boot/*.c)
+PROG_SRC := $(wildcard monitor/main.c monitor/cmd_*.c monitor/kvm_probe.c monitor/linux/*.c monitor/boot/*.c) \
+	$(filter-out monitor/confine/generate.c,$(wildcard monitor/confine/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(B)/monitor/stub_image.o
 PIC_OBJ := $(LIB_OBJ:%.o=%.pic.o)
 PROG_OBJ := $(PROG_SRC:%.c=$(B)/%.o) $(B)/guest-stub/early.o
@@ -50,6 +57,13 @@ $(B)/monitor/stub_image.o $(B)/monitor/stub_image.pic.o: guest-stub/image.S $(B)
 $(B)/guest-stub/early.o: guest-stub/early.S include/polder/abi.h monitor/boot/early.h
 	@mkdir -p $(@D)
 	$(CC) -Iinclude -Imonitor -c $< -o $@
+# The filters of system calls, as C: made by libseccomp from lists and the library's table of calls.
+$(B)/confine-generate: $(B)/monitor/confine/generate.o $(B)/libpolder.a
+	$(CC) $(SANFLAGS) $(LDFLAGS) $^ -o $@ -lseccomp -pthread
+$(B)/confine_filters.h: $(B)/confine-generate
+	$< >$@.new
+	mv $@.new $@
+$(B)/monitor/confine/filter.o: $(B)/confine_filters.h
 OBJCOPY ?= objcopy
 OBJDUMP ?= objdump
 
@@ -81,8 +95,9 @@ clean:
 # make check compares these programs with themselves, natively and in a sandbox; QEMU and cpio are for tests/nested.
 DEPS := gcc libc6-dev binutils make pkg-config libcmocka-dev libseccomp-dev libelf-dev libfdt-dev libbsd-dev strace \
 	busybox-static coreutils diffutils findutils gawk sed grep xz-utils perl python3 sqlite3 bc \
-	qemu-system-x86 cpio device-tree-compiler
+	qemu-system-x86 cpio device-tree-compiler spin
 LINT_DEPS := shellcheck clang-format
+FUZZ_DEPS := clang libclang-rt-dev
 install-packages = @missing=; for p in $(1); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; \
 	done; \
@@ -111,17 +126,17 @@ demo: deps
 # ---- Tests. The lists are made by tests/*/module.mk. TESTS=part-of-a-name narrows every one of these targets, and
 # KIND=npt or KIND=npt0 the nested machine.
 # What umlike shows of the monitor, kvm/boot shows too, and sooner.
-SAN_TESTS := $(patsubst build/%,build/san/%,$(UNIT_TESTS) $(filter-out %/umlike,$(KVM_TESTS)))
-export NESTED_TESTS := $(UNIT_TESTS) $(KVM_TESTS) $(RESIDENT_TESTS) $(if $(PROGRAM_TESTS),tests/programs/run)
+SAN_TESTS := $(patsubst build/%,build/san/%,$(UNIT_TESTS) $(FUZZ_TESTS) $(filter-out %/umlike %/resident_inject,$(KVM_TESTS)))
+export NESTED_TESTS := $(KVM_TESTS) $(PROTOCOL_KVM_TESTS) $(RESIDENT_TESTS) $(if $(PROGRAM_TESTS),tests/programs/run)
 export TESTS KIND
-tests: all $(UNIT_TESTS) $(KVM_TESTS) $(RESIDENT_TESTS) $(PROGRAM_TESTS)
+tests: all $(UNIT_TESTS) $(FUZZ_TESTS) $(PROTOCOL_TESTS) $(PROTOCOL_KVM_TESTS) $(KVM_TESTS) $(RESIDENT_TESTS) $(PROGRAM_TESTS)
 san-tests:
 	@$(MAKE) --no-print-directory SAN=address,undefined $(SAN_TESTS)
 check: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) tests san-tests
-	@tests/run $(NESTED_TESTS) tests/install/run $(SAN_TESTS) tests/nested/suite
+	@tests/run $(UNIT_TESTS) $(NESTED_TESTS) $(FUZZ_TESTS) $(PROTOCOL_TESTS) tests/install/run $(SAN_TESTS) tests/nested/suite
 check-host: tests
-	@tests/run $(NESTED_TESTS) tests/install/run
+	@tests/run $(UNIT_TESTS) $(NESTED_TESTS) $(FUZZ_TESTS) $(PROTOCOL_TESTS) tests/install/run
 check-asan: san-tests
 	@tests/run $(SAN_TESTS)
 check-nested: tests
@@ -152,7 +167,8 @@ uninstall:
 # ---- Form. Not part of check: releases of clang-format do not agree with each other.
 SCRIPTS := tests/run tests/nested/kernel tests/nested/run tests/nested/suite tests/nested/init \
 	tests/programs/run tests/programs/guest-files tests/install/run tests/boot/boot.sh tests/resident/boot.sh \
-	tests/umlike/run examples/hello.sh examples/bothways.sh examples/umlike/init .ci/run
+	tests/umlike/run tests/confine/policy.sh tests/protocol/broken.sh tests/protocol/broken-stress.sh tests/protocol/shootdown.sh examples/hello.sh examples/bothways.sh examples/umlike/init \
+	.ci/run
 SOURCES = $(shell git ls-files '*.c' '*.h')
 lint:
 	$(call install-packages,$(LINT_DEPS))
@@ -170,6 +186,7 @@ help:
 	@echo 'make check-asan   the unit and kvm tests here, built with address and undefined-behaviour sanitizers'
 	@echo 'make check-nested the tests in an emulated machine, with nested and with shadow paging; needs neither root nor KVM'
 	@echo '                  TESTS=kvm/faults narrows all of these, KIND=npt or KIND=npt0 the last'
+	@echo 'make fuzz         clang and libFuzzer on what reads hostile bytes, for a minute each; TARGET=elf SECONDS=600 for one'
 	@echo 'make deps         install the Debian packages that all this needs'
 	@echo 'make install      with DESTDIR= and PREFIX= (/usr/local); make uninstall'
 	@echo 'make lint         shellcheck and clang-format; make format'

@@ -6,6 +6,13 @@
 #ifndef MONITOR_CMD_H
 #define MONITOR_CMD_H
 
+#include <stdbool.h>
+
+struct argp;
+
+/* Reads the options of a command into input. False if that is its end, with status 2: what is wrong has been said. */
+bool cmd_parse(const struct argp *argp, int argc, char **argv, unsigned flags, void *input);
+
 int cmd_run(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 int cmd_boot(int argc, char **argv);

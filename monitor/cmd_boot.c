@@ -63,6 +63,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     struct boot_options *options = state->input;
     uint64_t number;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->confine;
+        return 0;
     case KEY_MEMORY:
         if (!parse_number(arg, 1, MAX_MEMORY, true, &options->memory))
             argp_error(state, "--memory `%s' is not a size up to 512G, such as 256M", arg);
@@ -102,8 +105,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+static const struct argp_child children[] = {{&confine_argp, 0, NULL, 0}, {0}};
+
 static const struct argp argp = {
     .options = option_table,
+    .children = children,
     .parser = parse,
     .args_doc = "KERNEL",
     .doc =
@@ -116,8 +122,7 @@ static const struct argp argp = {
 int cmd_boot(int argc, char **argv)
 {
     struct boot_options options = {.append = "", .memory = DEFAULT_MEMORY, .cpus = 1};
-    argp_err_exit_status = 2;
-    if (argp_parse(&argp, argc, argv, 0, NULL, &options) != 0)
+    if (!cmd_parse(&argp, argc, argv, 0, &options))
         return 2;
     return machine_boot(&options);
 }

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "confine/confine.h"
 #include "kvm.h"
 #include "kvm_probe.h"
 #include "vcpu.h"
@@ -367,6 +368,12 @@ static void print_text(const struct info *info)
         kvm.tsc_khz);
     printf("hosted:          yes\n");
     printf("resident:        yes, by polder boot; ring 0 %s\n", kvm.native_ring0 ? "is the CPU's" : "is emulated");
+    printf("confinement:     %s", confine_has_seccomp() ? "filter of system calls" : "NOT possible without seccomp");
+    int landlock = confine_landlock_abi();
+    if (landlock)
+        printf(", Landlock version %d\n", landlock);
+    else
+        printf(", no Landlock\n");
 }
 
 static const char *json_bool(bool value)
@@ -408,7 +415,8 @@ static void print_json(const struct info *info)
     printf("  \"guest_physical_bits\": %" PRIu32 ",\n  \"memslots\": %" PRIu32 ",\n  \"vcpus\": %" PRIu32 ",\n",
         kvm.gpa_bits, kvm.max_slots, vcpus_limit());
     printf("  \"tsc_same_as_outside\": %s,\n  \"tsc_khz\": %" PRIu32 ",\n", json_bool(kvm.tsc_offset), kvm.tsc_khz);
-    printf("  \"hosted\": true,\n  \"resident\": true\n}\n");
+    printf("  \"hosted\": true,\n  \"resident\": true,\n");
+    printf("  \"seccomp\": %s,\n  \"landlock\": %d\n}\n", json_bool(confine_has_seccomp()), confine_landlock_abi());
 }
 
 /* ---------------------------------------------------------------- the command */
@@ -443,8 +451,7 @@ static const struct argp argp = {
 int cmd_info(int argc, char **argv)
 {
     struct info_options options = {0};
-    argp_err_exit_status = 2;
-    if (argp_parse(&argp, argc, argv, 0, NULL, &options) != 0)
+    if (!cmd_parse(&argp, argc, argv, 0, &options))
         return 2;
     struct info info = {0};
     int error = find_out(&info);

@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "linux/linux.h"
+#include "cmd_program.h"
 
 struct run_options {
+    struct program_options common;
     char **program; /* and its arguments */
 };
 
@@ -16,6 +17,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     struct run_options *options = state->input;
     (void)arg;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->common;
+        return 0;
     case ARGP_KEY_ARGS:
         options->program = state->argv + state->next;
         return 0;
@@ -27,7 +31,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+static const struct argp_child children[] = {{&program_argp, 0, NULL, 0}, {0}};
+
 static const struct argp argp = {
+    .children = children,
     .parser = parse,
     .args_doc = "PROGRAM [ARG...]",
     .doc = "Runs an unmodified x86-64 Linux program in a sandbox.\v"
@@ -37,9 +44,8 @@ static const struct argp argp = {
 
 int cmd_run(int argc, char **argv)
 {
-    struct run_options options = {0};
-    argp_err_exit_status = 2;
-    if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &options) != 0 || !options.program)
+    static struct run_options options;
+    if (!cmd_parse(&argp, argc, argv, ARGP_IN_ORDER, &options) || !options.program)
         return 2;
-    return linux_run(options.program[0], options.program, environ, NULL, NULL);
+    return program_run(&options.common, options.program, NULL, NULL);
 }

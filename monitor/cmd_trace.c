@@ -11,11 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "linux/linux.h"
+#include "cmd_program.h"
 #include "linux/strace.h"
 #include <polder/polder.h>
 
 struct trace {
+    struct program_options common;
     const char *file;
     bool counting;
     bool terminal; /* somebody may be watching: show a call while it blocks */
@@ -34,6 +35,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     struct trace *trace = state->input;
     const char *unknown;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &trace->common;
+        return 0;
     case 'o':
         trace->file = arg;
         return 0;
@@ -68,7 +72,10 @@ static const struct argp_option options[] = {
     {0},
 };
 
+static const struct argp_child children[] = {{&program_argp, 0, NULL, 0}, {0}};
+
 static const struct argp argp = {
+    .children = children,
     .options = options,
     .parser = parse,
     .args_doc = "PROGRAM [ARG...]",
@@ -197,8 +204,7 @@ static const struct linux_hooks hooks = {
 int cmd_trace(int argc, char **argv)
 {
     static struct trace trace = {.filter = {.all = true}};
-    argp_err_exit_status = 2;
-    if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &trace) != 0 || !trace.program) {
+    if (!cmd_parse(&argp, argc, argv, ARGP_IN_ORDER, &trace) || !trace.program) {
         return 2;
     }
     int fd = STDERR_FILENO;
@@ -215,7 +221,11 @@ int cmd_trace(int argc, char **argv)
         fprintf(stderr, "polder trace: %s\n", strerror(errno));
         return 2;
     }
+    if (trace.file) {
+        trace.out.name = trace.file;
+        trace.out.complaints = linux_hide_fd(STDERR_FILENO);
+    }
     trace.out.read = read_program;
     trace.out.opaque = &trace;
-    return linux_run(trace.program[0], trace.program, environ, &hooks, &trace);
+    return program_run(&trace.common, trace.program, &hooks, &trace);
 }

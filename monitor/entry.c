@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* entry: into ring 3 of a space and out of it. Every entry goes through the stub, whatever state KVM_RUN left. */
 #include "entry.h"
+#include "ring3.h"
 #include "stub.h"
 #include <errno.h>
 #include <signal.h>
@@ -10,6 +11,9 @@
 #define CR4_PCIDE (1ull << 17)
 
 #define LIST_BYTES AREA_EDITS_SIZE
+/* Edits that one entry takes along. An emulated ring 0 needs some 10 us for each, and what ends a run has to wait. */
+#define EDITS_AT_ONCE (kvm.native_ring0 ? LIST_BYTES / 16 / 2 : 128)
+#define SHORTER_MOST 12  /* halvings of it: down to one edit */
 #define CLEAR_AT_ONCE 4  /* retired table pages that an entry takes along */
 #define CLEAR_PRESSED 32 /* the same, when many wait */
 #define MANY_RETIRED 256
@@ -31,7 +35,7 @@ void frame_to_regs(const struct trap_frame *frame, struct user_regs_struct *regs
     regs->cs = frame->cs & 0xffff;
     regs->eflags = frame->eflags;
     regs->rsp = frame->rsp;
-    regs->ss = frame->ss & 0xffff;
+    ring3_normalise(regs);
 }
 
 void compat_syscall_regs(const struct trap_frame *frame, struct user_regs_struct *regs, struct trap *trap)
@@ -42,7 +46,7 @@ void compat_syscall_regs(const struct trap_frame *frame, struct user_regs_struct
     regs->eflags = regs->r11;
     regs->rsp = frame->rsp;
     regs->cs = GDT_USER_CODE32;
-    regs->ss = GDT_USER_DATA;
+    ring3_normalise(regs);
 }
 
 void write_iret_frame(struct vcpu *v, const struct user_regs_struct *regs)
@@ -97,9 +101,11 @@ static void add_clearing(struct list *list, uint64_t pa)
  * is anything; *more: not all edits fit. */
 static bool take_work(struct vcpu *v, struct mm *mm, bool *more)
 {
+    const uint32_t most = EDITS_AT_ONCE >> v->shorter;
     char *area = v->area + AREA_EDITS - AREA_DATA;
     struct list list = {.pairs = (uint64_t *)area, .end = (uint64_t *)(area + LIST_BYTES)};
-    uint32_t retired = tables_retired();
+    /* A page is up to 256 pairs: none while entries keep being interrupted. It can wait. */
+    uint32_t retired = most >= FEW_ENTRIES ? tables_retired() : 0;
     *more = false;
     if (__builtin_expect(!mm->edits.count && !retired, 1))
         return false;
@@ -107,8 +113,7 @@ static bool take_work(struct vcpu *v, struct mm *mm, bool *more)
         /* The list holds edits as host pointers first; the pointer and the address that ring 0 needs have the same
          * size. */
         _Static_assert(sizeof(struct edit) == 16, "a pair of address and value");
-        uint32_t max = LIST_BYTES / 16 / 2;
-        uint32_t n = edits_take(&mm->edits, (struct edit *)area, max);
+        uint32_t n = edits_take(&mm->edits, (struct edit *)area, most ? most : 1);
         for (uint32_t i = 0; i < n; i++)
             list.pairs[2 * i] = table_gva(((struct edit *)area)[i].entry);
         list.pair_count = n;
@@ -137,8 +142,8 @@ static bool take_work(struct vcpu *v, struct mm *mm, bool *more)
     return true;
 }
 
-/* The vCPU is out: what it did not get done is to do again. */
-static void finish_work(struct vcpu *v)
+/* The vCPU is out: what it did not get done is to do again. True if it got it done. */
+static bool finish_work(struct vcpu *v)
 {
     bool done = vcpu_edits_done(v);
     struct mm *mm = v->editing;
@@ -160,6 +165,7 @@ static void finish_work(struct vcpu *v)
         else
             tables_retire(&v->clearing);
     }
+    return done;
 }
 
 /* ---------------------------------------------------------------- CR3 */
@@ -222,9 +228,9 @@ void regs_from_kvm(const struct kvm_regs *r, const struct kvm_sregs *s, struct u
     regs->rip = r->rip;
     regs->eflags = r->rflags;
     regs->cs = s->cs.selector;
-    regs->ss = s->ss.selector;
     regs->fs_base = s->fs.base;
     regs->gs_base = s->gs.base;
+    ring3_normalise(regs);
 }
 
 static const struct flavour *flavour(void)
@@ -260,6 +266,14 @@ static enum settled settle(struct vcpu *v, struct user_regs_struct *regs)
     if ((s.cs.selector & 3) == 3 && !kvm.native_ring0 && r.rip == v->area_gva + stub_header()->sync_syscall)
         return SETTLED_GO_ON;
     if ((s.cs.selector & 3) == 3) {
+        /*
+         * KVM does not tell of a queued INT3 or INTO (it could not give its length), and would deliver it to the next
+         * context. RIP is still before the instruction, and so it comes again by itself. The flags say that what
+         * another thread may change meanwhile, pending NMIs, is not set.
+         */
+        events.flags = 0;
+        if (kvm_set_events(&v->kvm, &events) < 0)
+            return SETTLED_FAILED;
         regs_from_kvm(&r, &s, regs);
         v->fs_base = s.fs.base;
         v->gs_base = s.gs.base;
@@ -380,13 +394,25 @@ enum vcpu_exit vcpu_enter(
         enum entry_work work = prepare(v, mm, regs, &more, &v->inside);
         flavour()->load(v, regs, work, more);
         /* A kick that comes after this look finds the vCPU running, and sends an NMI. */
-        exit = __atomic_load_n(kicked, __ATOMIC_SEQ_CST) ? VCPU_NOT_ENTERED : run_until_out(v, regs, trap, &edits_done);
-        if (exit == VCPU_NOT_ENTERED)
-            v->tlb[v->tlb_current].serial = 0; /* perhaps CR3 was not loaded */
+        bool ran = !__atomic_load_n(kicked, __ATOMIC_SEQ_CST);
+        exit = ran ? run_until_out(v, regs, trap, &edits_done) : VCPU_NOT_ENTERED;
+        if (exit == VCPU_NOT_ENTERED) {
+            /* Perhaps CR3 was not loaded, and the segments neither: what `load` has readied is overwritten by the next.
+             */
+            v->tlb[v->tlb_current].serial = 0;
+            v->bases_known = false;
+        }
         __atomic_store_n(&v->inside, NULL, __ATOMIC_SEQ_CST);
         __atomic_store_n(&v->runs, v->runs + 1, __ATOMIC_SEQ_CST);
-        if (v->editing || v->clearing.count)
-            finish_work(v);
+        bool done = v->editing || v->clearing.count ? finish_work(v) : true;
+        /*
+         * What is interrupted has to be done again. Were it always as much, edits that take longer than from one tick
+         * of the caller's to the next would never be done.
+         */
+        if (!done && ran && v->shorter < SHORTER_MOST)
+            v->shorter++;
+        else if (v->shorter && (exit != VCPU_NOT_ENTERED || edits_done))
+            v->shorter--;
     } while (edits_done);
     if (exit == VCPU_FAILED)
         v->broken = true;

@@ -51,7 +51,7 @@ static inline bool is_compat_syscall(const struct trap_frame *frame, uint64_t ve
 }
 
 void compat_syscall_regs(const struct trap_frame *frame, struct user_regs_struct *regs, struct trap *trap);
-/* As KVM has them; in the stub, rip, eflags, cs and ss are then the stub's. */
+/* As KVM has them in ring 3; in the stub, rip, eflags, cs and ss mean nothing. */
 void regs_from_kvm(const struct kvm_regs *r, const struct kvm_sregs *s, struct user_regs_struct *regs);
 /* eflags as ring 3 may have them. */
 uint64_t ring3_eflags(uint64_t eflags);

@@ -2,6 +2,7 @@
 #include "file.h"
 #include "highfd.h"
 #include "hostmem.h"
+#include "physmem.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* Linux 6.10: "are these two descriptors of one open file description?", in one call. */
@@ -26,12 +28,18 @@ struct file {
     ino_t inode;
     bool writable; /* the window is */
     bool sealed;   /* it is not although the descriptor is: F_SEAL_WRITE */
+    bool sealable; /* ... or may come to be: no file system but one has seals, and most files there can get no more */
     int fd;        /* our own duplicate */
     uint32_t references;
     uint32_t chunk_shift;
-    uint64_t chunk_count;
-    char **chunks; /* host addresses by number; NULL: not mapped yet */
+    uint32_t chunk_count, chunk_capacity;
+    struct file_chunk *chunks; /* what is mapped of it: open addressing, for files can be huge and full of holes */
     struct file *next;
+};
+
+struct file_chunk {
+    uint64_t key; /* its number plus 1; 0: free */
+    char *base;
 };
 
 static PRIVATE_STATE struct {
@@ -92,6 +100,8 @@ static struct file *new_file(int fd, bool writable, const struct stat *st)
         .fd = fd,
         .references = 1,
         .chunk_shift = CHUNK_MIN_SHIFT};
+    int seals = fcntl(fd, F_GET_SEALS);
+    file->sealable = seals >= 0 && seals != F_SEAL_SEAL;
     while (file->chunk_shift < CHUNK_MIN_SHIFT + CHUNK_CLASSES - 1 && (uint64_t)st->st_size > 1ull << file->chunk_shift)
         file->chunk_shift++;
     struct file **head = &files.by_identity[hash(st->st_dev, st->st_ino)];
@@ -100,13 +110,14 @@ static struct file *new_file(int fd, bool writable, const struct stat *st)
     return file;
 }
 
-/* Whether and how it can be mapped is the file system's to say. */
-static int probe(int fd, bool writable)
+/* Whether and how it can be mapped is the file system's to say. One of huge pages unmaps whole ones only. */
+static int probe(int fd, bool writable, const struct stat *st)
 {
-    void *page = mmap(NULL, PAGE_SIZE, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+    uint64_t size = max_u64(PAGE_SIZE, (uint64_t)st->st_blksize);
+    void *page = mmap(NULL, size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
     if (page == MAP_FAILED)
         return -errno;
-    munmap(page, PAGE_SIZE);
+    munmap(page, size);
     return 0;
 }
 
@@ -116,9 +127,13 @@ bool file_is_zero_device(int fd)
     return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 5);
 }
 
-bool file_is_sealed(const struct file *file)
+/* Asked at every mapping: the file may have been mapped before it was sealed. */
+bool file_is_sealed(const struct file *file, int fd)
 {
-    return file->sealed;
+    if (!file->sealable)
+        return false;
+    int seals = fcntl(fd, F_GET_SEALS);
+    return seals > 0 && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
 }
 
 static int get_slowly(int fd, struct file **result, bool *writable)
@@ -133,9 +148,9 @@ static int get_slowly(int fd, struct file **result, bool *writable)
         return -EBADF;
     if ((flags & O_ACCMODE) == O_WRONLY)
         return -EACCES;
+    *writable = (flags & O_ACCMODE) == O_RDWR;
     if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
         return -ENODEV;
-    *writable = (flags & O_ACCMODE) == O_RDWR;
     for (struct file *f = files.by_identity[hash(st.st_dev, st.st_ino)]; f; f = f->next) {
         if (f->device == st.st_dev && f->inode == st.st_ino && (f->writable || f->sealed) == *writable) {
             f->references++;
@@ -147,11 +162,11 @@ static int get_slowly(int fd, struct file **result, bool *writable)
     int own = highfd_duplicate(fd);
     if (own < 0)
         return -errno;
-    int error = probe(own, *writable);
+    int error = probe(own, *writable, &st);
     bool sealed = *writable && error == -EPERM;
     if (sealed) {
         *writable = false;
-        error = probe(own, false);
+        error = probe(own, false, &st);
     }
     struct file *file = error ? NULL : new_file(own, *writable, &st);
     if (!file) {
@@ -227,14 +242,14 @@ static void destroy(struct file *file)
         if (files.hints[i] == file)
             files.hints[i] = NULL;
     }
-    for (uint64_t i = 0; i < file->chunk_count; i++) {
-        if (!file->chunks[i])
+    for (uint32_t i = 0; i < file->chunk_capacity; i++) {
+        char *base = file->chunks[i].base;
+        if (!file->chunks[i].key)
             continue;
-        mmap(file->chunks[i], 1ull << file->chunk_shift, PROT_NONE,
-            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-        space_give(file->chunks[i], file->chunk_shift);
+        hostmem_reserve(base, 1ull << file->chunk_shift);
+        space_give(base, file->chunk_shift);
     }
-    record_free(file->chunks, file->chunk_count * sizeof *file->chunks);
+    record_free(file->chunks, file->chunk_capacity * sizeof *file->chunks);
     close(file->fd);
     record_free(file, sizeof *file);
 }
@@ -254,32 +269,59 @@ void file_drop(struct file *file)
     pthread_mutex_unlock(&locks.files);
 }
 
-static int map_chunk(struct file *file, uint64_t number)
+static struct file_chunk *chunk_slot(const struct file *file, uint64_t number)
 {
-    if (number >= file->chunk_count) {
-        uint64_t count = number + 1 > 2 * file->chunk_count ? number + 1 : 2 * file->chunk_count;
-        char **chunks = record_alloc(count * sizeof *chunks);
-        if (!chunks)
-            return -ENOMEM;
-        if (file->chunks)
-            memcpy(chunks, file->chunks, file->chunk_count * sizeof *chunks);
-        record_free(file->chunks, file->chunk_count * sizeof *chunks);
-        file->chunks = chunks;
-        file->chunk_count = count;
+    uint64_t i = (number + 1) * 0x9e3779b97f4a7c15ull >> 32;
+    while (file->chunks[i & (file->chunk_capacity - 1)].key &&
+           file->chunks[i & (file->chunk_capacity - 1)].key != number + 1)
+        i++;
+    return &file->chunks[i & (file->chunk_capacity - 1)];
+}
+
+static bool grow_chunks(struct file *file)
+{
+    if ((file->chunk_count + 1) * 4 <= file->chunk_capacity * 3)
+        return true;
+    struct file grown = {.chunk_capacity = file->chunk_capacity ? file->chunk_capacity * 2 : 2};
+    grown.chunks = record_alloc(grown.chunk_capacity * sizeof *grown.chunks);
+    if (!grown.chunks)
+        return false;
+    for (uint32_t i = 0; i < file->chunk_capacity; i++) {
+        if (file->chunks[i].key)
+            *chunk_slot(&grown, file->chunks[i].key - 1) = file->chunks[i];
     }
-    if (file->chunks[number])
-        return 0;
-    char *base = space_take(file->chunk_shift);
-    if (!base)
+    record_free(file->chunks, file->chunk_capacity * sizeof *file->chunks);
+    file->chunks = grown.chunks;
+    file->chunk_capacity = grown.chunk_capacity;
+    return true;
+}
+
+static int map_chunk(struct file *file, uint64_t number, char **result)
+{
+    if (!grow_chunks(file))
         return -ENOMEM;
-    if (mmap(base, 1ull << file->chunk_shift, PROT_READ | (file->writable ? PROT_WRITE : 0), MAP_SHARED | MAP_FIXED,
-            file->fd, (off_t)(number << file->chunk_shift)) == MAP_FAILED) {
-        int error = -errno;
-        space_give(base, file->chunk_shift);
-        return error;
+    struct file_chunk *chunk = chunk_slot(file, number);
+    if (!chunk->key) {
+        char *base = space_take(file->chunk_shift);
+        if (!base)
+            return -ENOMEM;
+        uint64_t at = number << file->chunk_shift;
+        uint64_t size = min_u64(1ull << file->chunk_shift, (INT64_MAX & PAGE_MASK) - at); /* no file is longer */
+        gpa_t gpa;
+        int error = physmem_gpa(base, &gpa);
+        if (!error && mmap(base, size, PROT_READ | (file->writable ? PROT_WRITE : 0),
+                          MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file->fd, (off_t)at) == MAP_FAILED)
+            error = -errno;
+        if (error) {
+            hostmem_reserve(base, 1ull << file->chunk_shift);
+            space_give(base, file->chunk_shift);
+            return error;
+        }
+        madvise(base, 1ull << file->chunk_shift, MADV_DONTFORK);
+        *chunk = (struct file_chunk){number + 1, base};
+        file->chunk_count++;
     }
-    madvise(base, 1ull << file->chunk_shift, MADV_DONTFORK);
-    file->chunks[number] = base;
+    *result = chunk->base;
     return 0;
 }
 
@@ -288,10 +330,10 @@ int file_hva(struct file *file, uint64_t offset, uint64_t *length, char **hva)
     uint64_t number = offset >> file->chunk_shift, within = offset & ((1ull << file->chunk_shift) - 1);
     *length = min_u64(*length, (1ull << file->chunk_shift) - within);
     pthread_mutex_lock(&locks.files);
-    int error = number > (1ull << 40) ? -EOVERFLOW : map_chunk(file, number);
-    if (!error)
-        *hva = file->chunks[number] + within;
+    int error = map_chunk(file, number, hva);
     pthread_mutex_unlock(&locks.files);
+    if (!error)
+        *hva += within;
     return error;
 }
 
@@ -305,14 +347,42 @@ uint64_t file_size(const struct file *file)
     return (uint64_t)st.st_size;
 }
 
-ssize_t file_read(const struct file *file, void *buf, size_t count, uint64_t offset)
+/* As ring 3 does it, but an error instead of a SIGBUS where there is no memory behind the window. */
+static ssize_t through_window(struct file *file, void *buf, size_t count, uint64_t offset, bool write)
 {
-    return pread(file->fd, buf, count, (off_t)offset);
+    char *hva;
+    uint64_t length = count;
+    int error = file_hva(file, offset, &length, &hva);
+    if (error)
+        return error;
+    struct iovec local = {buf, length}, remote = {hva, length};
+    ssize_t n = write ? process_vm_writev(getpid(), &local, 1, &remote, 1, 0)
+                      : process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+    return n < 0 ? -errno : n;
 }
 
-ssize_t file_write(const struct file *file, const void *buf, size_t count, uint64_t offset)
+ssize_t file_read(struct file *file, void *buf, size_t count, uint64_t offset)
 {
-    return pwrite(file->fd, buf, count, (off_t)offset);
+    size_t done = 0;
+    for (ssize_t n = 1; done < count && n != 0; done += n > 0 ? (size_t)n : 0) {
+        n = pread(file->fd, (char *)buf + done, count - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINVAL) /* a descriptor with O_DIRECT does not read just anything */
+            n = through_window(file, (char *)buf + done, count - done, offset + done, false);
+        else if (n < 0 && errno != EINTR) /* which a file system in a process gives */
+            n = -errno;
+        else if (n < 0)
+            continue;
+        if (n < 0)
+            return n;
+    }
+    return (ssize_t)done;
+}
+
+/* Not pwrite: it appends where the descriptor has O_APPEND, is refused where a seal allows only mappings to be written,
+ * and makes a file longer. */
+ssize_t file_write(struct file *file, const void *buf, size_t count, uint64_t offset)
+{
+    return through_window(file, (void *)buf, count, offset, true);
 }
 
 void files_forget(void)

@@ -13,12 +13,12 @@ struct file;
 
 /*
  * The file behind a caller's descriptor, held: 0, or -EBADF, -EACCES (not open for reading), -ENODEV (no memory to
- * map), -ENOMEM, -EMFILE. *writable: the descriptor may write.
+ * map), -ENOMEM, -EMFILE. *writable: the descriptor may write; known after every
+ * error but -EBADF.
  */
 int file_get(int fd, struct file **file, bool *writable);
-/* True for one that is sealed against writing although its descriptor may write: then a shared writable mapping is
- * EPERM. */
-bool file_is_sealed(const struct file *file);
+/* True for a descriptor that may write and whose file is sealed against it: a shared writable mapping is EPERM. */
+bool file_is_sealed(const struct file *file, int fd);
 /* True for /dev/zero, which maps as anonymous memory. */
 bool file_is_zero_device(int fd);
 /* Shared memory without a name, of size bytes; held. */
@@ -30,9 +30,9 @@ void file_drop(struct file *file);
 int file_hva(struct file *file, uint64_t offset, uint64_t *length, char **hva);
 /* Its size now, in bytes: a host system call. */
 uint64_t file_size(const struct file *file);
-/* pread and pwrite on it: safe where the window would be SIGBUS. */
-ssize_t file_read(const struct file *file, void *buf, size_t count, uint64_t offset);
-ssize_t file_write(const struct file *file, const void *buf, size_t count, uint64_t offset);
+/* As through the window, but -errno where it would be SIGBUS, and 0 beyond the end. */
+ssize_t file_read(struct file *file, void *buf, size_t count, uint64_t offset);
+ssize_t file_write(struct file *file, const void *buf, size_t count, uint64_t offset);
 void files_forget(void);
 
 #endif

@@ -7,6 +7,8 @@
 #include "stub.h"
 #include <string.h>
 
+#define EFLAGS_RF 0x10000ull
+
 #define ERROR_USER 4
 
 static void load(struct vcpu *v, const struct user_regs_struct *regs, enum entry_work work, bool only_edits)
@@ -134,11 +136,12 @@ static enum entry_out decode(struct vcpu *v, struct user_regs_struct *regs, stru
     }
     /*
      * PVM: SYSCALL arrives at LSTAR with CPL still 3, and the fetch there faults. What a sandbox gets by jumping to
-     * LSTAR is what SYSCALL with these RCX and R11 gives, once both are made what SYSCALL could have left.
+     * LSTAR is what SYSCALL with these RCX and R11 gives: RCX in the lower half, or it stays a page fault; no flag in
+     * R11 that ring 3 cannot have, and RF, which an instruction that is done leaves clear.
      */
-    if (vector == 14 && frame->rip == lstar && trap->cr2 == lstar && (error_code & ERROR_USER) && canonical(r->rcx)) {
+    if (vector == 14 && frame->rip == lstar && trap->cr2 == lstar && (error_code & ERROR_USER) && !(r->rcx >> 47)) {
         syscall_regs(v, regs, trap, frame->rsp);
-        regs->r11 = regs->eflags = ring3_eflags(regs->r11);
+        regs->r11 = regs->eflags = ring3_eflags(regs->r11) & ~EFLAGS_RF;
         return OUT_TRAP;
     }
     take_registers(v, regs);

@@ -9,9 +9,11 @@
 
 static PRIVATE_STATE struct {
     uint32_t *references; /* of a frame in use; of a free one: the next free */
+    uint16_t *singles;    /* of a block: how many of its frames are in the lists of single ones */
     uint64_t count;       /* frames of the area */
     uint64_t next_fresh, ready;
     uint32_t dirty, zero, blocks; /* heads of free lists */
+    uint32_t whole;               /* blocks of which all frames are single ones */
     uint32_t dirty_count;
     uint64_t in_use;
 } PRIVATE_TYPE frames;
@@ -21,21 +23,29 @@ int frames_init(void)
     if (frames.references)
         return 0;
     frames.count = min_u64(hostmem.frames.size / PAGE_SIZE, UINT32_MAX);
-    frames.references = record_alloc(frames.count * sizeof(uint32_t));
+    uint32_t *references = record_alloc(frames.count * sizeof *references);
+    frames.singles = record_alloc(frames.count / BLOCK_PAGES * sizeof *frames.singles);
+    if (!references || !frames.singles) {
+        record_free(references, frames.count * sizeof *references);
+        record_free(frames.singles, frames.count / BLOCK_PAGES * sizeof *frames.singles);
+        return -ENOMEM;
+    }
+    frames.references = references;
     frames.next_fresh = 1;
-    return frames.references ? 0 : -ENOMEM;
+    return 0;
 }
 
 void frames_forget(void)
 {
-    if (frames.references)
-        record_free(frames.references, frames.count * sizeof(uint32_t));
+    if (frames.references) {
+        record_free(frames.references, frames.count * sizeof *frames.references);
+        record_free(frames.singles, frames.count / BLOCK_PAGES * sizeof *frames.singles);
+    }
     if (frames.ready)
-        mmap(hostmem.frames.base, frames.ready * PAGE_SIZE, PROT_NONE,
-            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+        hostmem_reserve(hostmem.frames.base, frames.ready * PAGE_SIZE);
     frames.references = NULL;
     frames.ready = frames.in_use = 0;
-    frames.dirty = frames.zero = frames.blocks = frames.dirty_count = 0;
+    frames.dirty = frames.zero = frames.blocks = frames.whole = frames.dirty_count = 0;
 }
 
 void *frame_hva(uint32_t frame)
@@ -71,18 +81,71 @@ static void push(uint32_t *list, uint32_t frame)
     *list = frame;
 }
 
+static uint32_t pop_single(uint32_t *list)
+{
+    uint32_t frame = pop(list);
+    if (frame && frames.singles[frame / BLOCK_PAGES]-- == BLOCK_PAGES)
+        frames.whole--;
+    return frame;
+}
+
+static void push_single(uint32_t *list, uint32_t frame)
+{
+    push(list, frame);
+    frames.whole += ++frames.singles[frame / BLOCK_PAGES] == BLOCK_PAGES;
+}
+
+/* Takes the frames of whole blocks out of a list of single ones; the blocks, by their first frames, go into another. */
+static void take_whole(uint32_t *list, uint32_t *count, uint32_t *blocks)
+{
+    for (uint32_t *at = list, frame; (frame = *at);) {
+        if (frames.singles[frame / BLOCK_PAGES] != BLOCK_PAGES) {
+            at = &frames.references[frame];
+            continue;
+        }
+        *at = frames.references[frame];
+        --*count;
+        if (frame % BLOCK_PAGES == 0)
+            push(blocks, frame);
+    }
+}
+
+/* Blocks whose frames have come back one by one are blocks again. Without this, whoever maps blocks and unmaps them in
+ * part needs fresh ones for ever, and KVM a slot for each window of them. */
+static void gather(void)
+{
+    uint32_t found = 0, zero_count = 0;
+    if (!frames.whole)
+        return;
+    take_whole(&frames.dirty, &frames.dirty_count, &found);
+    take_whole(&frames.zero, &zero_count, &found);
+    for (uint32_t first; (first = pop(&found));) {
+        frames.singles[first / BLOCK_PAGES] = 0;
+        if (madvise(frame_hva(first), BLOCK_SIZE, MADV_DONTNEED))
+            memset(frame_hva(first), 0, BLOCK_SIZE);
+        push(&frames.blocks, first);
+    }
+    frames.whole = 0;
+}
+
 uint32_t frame_alloc(void)
 {
     bool zeroed = true;
     pthread_mutex_lock(&locks.frames);
-    uint32_t frame = pop(&frames.dirty);
+    uint32_t frame = pop_single(&frames.dirty);
     if (frame) {
         zeroed = false;
         frames.dirty_count--;
     } else {
-        frame = pop(&frames.zero);
+        frame = pop_single(&frames.zero);
     }
-    if (!frame && (frames.next_fresh < frames.ready || make_ready()))
+    if (!frame && frames.next_fresh < frames.ready)
+        frame = (uint32_t)frames.next_fresh++;
+    if (!frame && (frame = pop(&frames.blocks))) { /* a whole block is split before a window is made */
+        for (uint32_t i = 1; i < BLOCK_PAGES; i++)
+            push_single(&frames.zero, frame + i);
+    }
+    if (!frame && make_ready())
         frame = (uint32_t)frames.next_fresh++;
     if (frame) {
         frames.references[frame] = 1;
@@ -100,12 +163,18 @@ uint32_t frame_alloc_block(void)
     uint32_t first = pop(&frames.blocks);
     if (!first) {
         while (frames.next_fresh % BLOCK_PAGES && frames.next_fresh < frames.ready)
-            push(&frames.zero, (uint32_t)frames.next_fresh++);
+            push_single(&frames.zero, (uint32_t)frames.next_fresh++);
+        if (frames.next_fresh == frames.ready) {
+            gather();
+            first = pop(&frames.blocks);
+        }
+    }
+    if (!first) {
         if (frames.next_fresh < frames.ready || make_ready()) {
             first = (uint32_t)frames.next_fresh;
             if (first % BLOCK_PAGES) { /* the very first frame of all is never given out */
                 while (frames.next_fresh % BLOCK_PAGES)
-                    push(&frames.zero, (uint32_t)frames.next_fresh++);
+                    push_single(&frames.zero, (uint32_t)frames.next_fresh++);
                 first = (uint32_t)frames.next_fresh;
             }
             frames.next_fresh += BLOCK_PAGES;
@@ -137,12 +206,12 @@ void frame_drop(uint32_t frame)
     pthread_mutex_lock(&locks.frames);
     frames.in_use--;
     if (frames.dirty_count < KEEP_DIRTY) {
-        push(&frames.dirty, frame);
+        push_single(&frames.dirty, frame);
         frames.dirty_count++;
     } else if (madvise(frame_hva(frame), PAGE_SIZE, MADV_DONTNEED) == 0) {
-        push(&frames.zero, frame);
+        push_single(&frames.zero, frame);
     } else {
-        push(&frames.dirty, frame);
+        push_single(&frames.dirty, frame);
         frames.dirty_count++;
     }
     pthread_mutex_unlock(&locks.frames);

@@ -55,6 +55,11 @@ int hostmem_init(void)
     return -ENOMEM;
 }
 
+void hostmem_reserve(void *at, uint64_t size)
+{
+    mmap(at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
 bool hostmem_overlaps(uint64_t address, uint64_t length)
 {
     uint64_t base = (uint64_t)hostmem.all.base, end = address + length;
@@ -163,8 +168,9 @@ void record_free(void *record, size_t size)
     if (class >= CLASSES_SMALL && records.allocator.alloc) {
         foreign_forget(record);
     } else {
-        if (class >= CLASSES_SMALL)
-            madvise(record, (size_t)1 << (CLASS_MIN_SHIFT + class), MADV_DONTNEED);
+        size_t whole = (size_t)1 << (CLASS_MIN_SHIFT + class);
+        if (class >= CLASSES_SMALL && madvise(record, whole, MADV_DONTNEED)) /* locked memory is not taken back */
+            memset(record, 0, size);
         struct free_record *r = record;
         r->next = records.free[class];
         records.free[class] = r;

@@ -27,6 +27,8 @@ extern struct hostmem hostmem;
 
 /* Makes the reservation once. 0 or -errno. */
 int hostmem_init(void);
+/* Makes a part of it address space and no more, whatever is there. */
+void hostmem_reserve(void *at, uint64_t size);
 /* True if a byte of [address, address + length) is the library's. */
 bool hostmem_overlaps(uint64_t address, uint64_t length);
 

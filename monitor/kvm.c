@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "kvm.h"
 #include "highfd.h"
+#include "hostmem.h"
 #include "state.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -348,28 +349,28 @@ static int set_up(struct kvm_vcpu *vcpu, const struct kvm_ring0 *ring0)
 
 int kvm_vcpu_create(struct kvm_vcpu *vcpu, uint32_t id, const struct kvm_ring0 *ring0, void *run_at)
 {
-    *vcpu = (struct kvm_vcpu){.fd = -1, .id = id};
-    int fd = call_number(kvm.fd, KVM_CREATE_VCPU, id);
-    if (fd < 0)
-        return fd;
-    vcpu->fd = highfd_move(fd);
-    vcpu->run = mmap(run_at, kvm.run_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, vcpu->fd, 0);
-    if (vcpu->run == MAP_FAILED) {
-        vcpu->run = NULL;
-        int error = -errno;
-        kvm_vcpu_destroy(vcpu);
-        return error;
+    if (vcpu->fd < 0) {
+        int fd = call_number(kvm.fd, KVM_CREATE_VCPU, id);
+        if (fd < 0)
+            return fd;
+        *vcpu = (struct kvm_vcpu){.fd = highfd_move(fd), .id = id};
     }
-    int error = set_up(vcpu, ring0);
-    if (error < 0)
-        kvm_vcpu_destroy(vcpu);
-    return error;
+    if (!vcpu->run) {
+        void *run = mmap(run_at, kvm.run_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, vcpu->fd, 0);
+        if (run == MAP_FAILED) {
+            int error = -errno;
+            hostmem_reserve(run_at, kvm.run_size);
+            return error;
+        }
+        vcpu->run = run;
+    }
+    return set_up(vcpu, ring0);
 }
 
 void kvm_vcpu_destroy(struct kvm_vcpu *vcpu)
 {
     if (vcpu->run)
-        mmap(vcpu->run, kvm.run_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+        hostmem_reserve(vcpu->run, kvm.run_size);
     if (vcpu->fd >= 0)
         close(vcpu->fd);
     vcpu->run = NULL;

@@ -56,8 +56,9 @@ struct kvm_ring0 {
     bool x2apic;           /* the local APIC in x2APIC mode; only with kvm.x2apic */
 };
 
-/* run_at: where in the reservation kvm_run is mapped, kvm.run_size bytes. At an address of the kernel's choice, it
- * could come to lie where a sandbox of "/proc/self/mm" has had memory, and a host call under way still writes. */
+/* Takes vcpu up with fd -1 and all else 0, or as this left it when it failed: KVM gives no number out twice. run_at:
+ * where in the reservation kvm_run is mapped, kvm.run_size bytes. At an address of the kernel's choice, it could come
+ * to lie where a sandbox of "/proc/self/mm" has had memory, and a host call under way still writes. */
 int kvm_vcpu_create(struct kvm_vcpu *vcpu, uint32_t id, const struct kvm_ring0 *ring0, void *run_at);
 void kvm_vcpu_destroy(struct kvm_vcpu *vcpu);
 

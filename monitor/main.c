@@ -87,12 +87,20 @@ static const struct argp argp = {
            "`polder COMMAND --help' tells the options of a command.",
 };
 
+bool cmd_parse(const struct argp *with, int argc, char **argv, unsigned flags, void *input)
+{
+    argp_err_exit_status = 2;
+    int error = argp_parse(with, argc, argv, flags, NULL, input);
+    if (error) /* it has no memory, for anything else it ends by itself */
+        fprintf(stderr, "%s: %s\n", argv[0], strerror(error));
+    return error == 0;
+}
+
 int main(int argc, char **argv)
 {
     struct main_options options = {0};
-    argp_err_exit_status = 2;
     argp_program_version_hook = print_version;
-    if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &options) != 0 || !options.command)
+    if (!cmd_parse(&argp, argc, argv, ARGP_IN_ORDER, &options) || !options.command)
         return 2;
     /* Usage texts and messages say "polder run". */
     static char name[32];

@@ -139,6 +139,8 @@ void mm_begin(struct mm *mm, struct mm_change *change)
     change->chunks = NULL;
     change->frame_count = change->frame_capacity = 0;
     change->chunk_count = change->chunk_capacity = 0;
+    change->files = NULL;
+    change->files_count = change->files_capacity = 0;
     change->inside_count = 0;
     pthread_mutex_lock(&mm->lock);
     mm_wait_editor(mm);
@@ -149,6 +151,9 @@ void mm_finish(struct mm_change *change)
     struct mm *mm = change->mm;
     change->tables = mm->released;
     mm->released = (struct table_list){0};
+    bool loaded = mm->loaded;
+    /* Tables that went are a change too, if nothing in them was present: CPUs keep the upper levels of a walk. */
+    change->changed |= loaded && change->tables.count;
     if (change->changed)
         mm->generation++;
     /* Who builds on what another operation took away must not return before its vCPUs are out either. */
@@ -157,7 +162,6 @@ void mm_finish(struct mm_change *change)
         __atomic_add_fetch(&mm->leaving, 1, __ATOMIC_ACQ_REL);
         vcpu_force_out(change);
     }
-    bool loaded = mm->loaded;
     pthread_mutex_unlock(&mm->lock);
     vcpu_wait_out(change);
     if (wait)
@@ -170,10 +174,13 @@ void mm_finish(struct mm_change *change)
         frame_drop(change->frames[i]);
     for (uint32_t i = 0; i < change->chunk_count; i++)
         chunk_drop(change->chunks[i]);
+    for (uint32_t i = 0; i < change->files_count; i++)
+        file_drop(change->files[i]);
     if (change->file)
         file_drop(change->file);
     record_free(change->frames, change->frame_capacity * sizeof *change->frames);
     record_free(change->chunks, change->chunk_capacity * sizeof *change->chunks);
+    record_free(change->files, change->files_capacity * sizeof *change->files);
 }
 
 bool mm_unmap_pages(struct mm_change *change, uint64_t start, uint64_t end)
@@ -268,7 +275,8 @@ static void *grow(void *old, uint32_t count, uint32_t *capacity, uint32_t more, 
 {
     if (count + more <= *capacity)
         return old;
-    uint32_t wanted = count + more;
+    /* Twice as much at least: one call can have very many operations that each gather little. */
+    uint32_t wanted = (uint32_t)max_u64(count + more, 2ull * *capacity);
     void *grown = record_alloc(wanted * size);
     if (!grown)
         return NULL;
@@ -294,6 +302,25 @@ bool mm_gather_room(struct mm_change *change, uint32_t frames, uint32_t chunks)
         if (!grown)
             return false;
         change->chunks = grown;
+    }
+    return true;
+}
+
+/* Before the mappings in [start, end) are taken away: with a file's last one its windows would go, and be another
+ * file's, while a vCPU still uses them. */
+static bool hold_files(struct mm_change *change, uint64_t start, uint64_t end)
+{
+    struct mm *mm = change->mm;
+    struct region *r = mm->loaded ? region_at_or_after(&mm->regions, start) : NULL;
+    for (struct file *last = NULL; r && r->start < end; r = region_next(r)) {
+        if (!r->file || r->file == last)
+            continue;
+        void *grown = grow(change->files, change->files_count, &change->files_capacity, 1, sizeof *change->files);
+        if (!grown)
+            return false;
+        change->files = grown;
+        change->files[change->files_count++] = last = r->file;
+        file_hold(last);
     }
     return true;
 }
@@ -428,13 +455,13 @@ bool mm_replace_page(struct mm_change *change, uint64_t address, const void *hva
     uint64_t size, old = pagetable_lookup(&mm->pt, address, &size);
     if (physmem_gpa(hva, &gpa) || !edits_reserve(&mm->edits, 8))
         return false;
-    if (!pagetable_map(&mm->pt, address, address + PAGE_SIZE, gpa.value, rights, false))
-        return false;
+    bool mapped = pagetable_map(&mm->pt, address, address + PAGE_SIZE, gpa.value, rights, false);
     if (old && mm->loaded) {
+        /* Without memory for a table, a larger page may be gone all the same. */
         mm->generation++;
         change->changed |= size != PAGE_SIZE || (old & PTE_ADDRESS) != gpa.value;
     }
-    return true;
+    return mapped;
 }
 
 /* ---------------------------------------------------------------- mmap */
@@ -464,7 +491,8 @@ static int replace(struct mm_change *change, uint64_t start, uint64_t end)
     struct region *r = region_at_or_after(&mm->regions, start);
     if (!r || r->start >= end)
         return 0;
-    if (!prepare_drop_private(change, start, end) || !mm_unmap_pages(change, start, end))
+    if (!hold_files(change, start, end) || !prepare_drop_private(change, start, end) ||
+        !mm_unmap_pages(change, start, end))
         return -ENOMEM;
     drop_private(change, start, end);
     regions_remove(&mm->regions, start, end);
@@ -509,6 +537,7 @@ static int change_file(struct mm_change *change, int fd)
         file_drop(change->file);
     change->file = NULL;
     change->file_fd = fd;
+    change->file_writable = false;
     return file_get(fd, &change->file, &change->file_writable);
 }
 
@@ -527,6 +556,8 @@ int mm_map(struct mm_change *change, uint64_t start, uint64_t length, int prot, 
         .file_writable = true};
     if (!(flags & MAP_ANONYMOUS)) {
         error = change_file(change, fd);
+        if (error && error != -EBADF && shared && (prot & PROT_WRITE) && !change->file_writable)
+            return -EACCES;
         if (error == -ENODEV && file_is_zero_device(fd))
             flags |= MAP_ANONYMOUS;
         else if (error)
@@ -534,9 +565,9 @@ int mm_map(struct mm_change *change, uint64_t start, uint64_t length, int prot, 
     }
     if (!(flags & MAP_ANONYMOUS)) {
         model.file = change->file;
-        model.file_writable = change->file_writable;
+        model.file_writable = change->file_writable && !(shared && file_is_sealed(change->file, fd));
         if (shared && (prot & PROT_WRITE) && !model.file_writable)
-            return file_is_sealed(model.file) ? -EPERM : -EACCES;
+            return file_is_sealed(change->file, fd) ? -EPERM : -EACCES;
         return map_checked(change, &model, start, length, flags, result);
     }
     model.offset = 0;

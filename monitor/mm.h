@@ -42,7 +42,7 @@ struct mm {
     uint32_t references; /* descriptors and runs */
     bool self;
     bool loaded;      /* the root has been in some vCPU's CR3 */
-    uint32_t careful; /* self: so many faults look at the very page before it is mapped: memory has gone lately */
+    uint32_t careful; /* so many faults look at the very page before it is mapped: memory has gone lately */
     struct pagetable pt;
     struct edits edits;
     uint64_t generation;
@@ -67,6 +67,8 @@ struct mm_change {
     uint32_t frame_count, frame_capacity;
     struct chunk **chunks; /* whole ones, likewise */
     uint32_t chunk_count, chunk_capacity;
+    struct file **files; /* whose mappings were: their windows stay until then */
+    uint32_t files_count, files_capacity;
     struct file *file; /* of file_fd, held: one identity check per descriptor and call, however many operations */
     int file_fd;
     bool file_writable;
@@ -120,6 +122,8 @@ struct chunk *mm_chunk(struct mm *mm, uint64_t address);
 struct chunk *mm_own_chunk(struct mm *mm, uint64_t address);
 int mm_fill(struct mm *mm, uint64_t start, uint64_t end, const void *hva, uint64_t rights, bool huge);
 enum mm_fault mm_self_fault(struct mm *mm, uint64_t address, uint64_t error);
+/* Looks at a page of a window before it is mapped, while memory is going: it has none behind it. */
+bool mm_page_is_lost(struct mm *mm, const void *hva, uint64_t error);
 void mm_wait_editor(struct mm *mm);
 bool mm_replace_page(struct mm_change *change, uint64_t address, const void *hva, uint64_t rights);
 enum mm_fault mm_break_cow(struct mm_change *change, struct region *region, uint64_t address);

@@ -46,12 +46,9 @@ static ssize_t read_some(struct mm *mm, char *buf, size_t count, uint64_t addres
     }
     uint64_t offset = r->offset + (address - r->start);
     ssize_t n = file_read(r->file, buf, count, offset);
-    if (n <= 0 && offset >= page_up(file_size(r->file)))
+    if (n < 0 || (n == 0 && offset >= page_up(file_size(r->file))))
         return -EFAULT;
-    if (n < (ssize_t)count) { /* the rest of the file's last page reads as zeros */
-        n = n < 0 ? 0 : n;
-        memset(buf + n, 0, count - (size_t)n);
-    }
+    memset(buf + n, 0, count - (size_t)n); /* the rest of the file's last page reads as zeros */
     return (ssize_t)count;
 }
 
@@ -63,14 +60,8 @@ static ssize_t write_some(struct mm_change *change, const char *buf, size_t coun
         return -EFAULT;
     count = min_u64(count, min_u64(r->end - address, PAGE_SIZE - address % PAGE_SIZE));
     if (r->kind == REGION_FILE_SHARED) {
-        uint64_t offset = r->offset + (address - r->start), size = file_size(r->file);
-        if (offset >= page_up(size))
-            return -EFAULT;
-        /* A store into the tail of the last page does not lengthen a file, as pwrite would. */
-        size_t inside = offset >= size ? 0 : min_u64(count, size - offset);
-        if (inside && file_write(r->file, buf, inside, offset) != (ssize_t)inside)
-            return -EFAULT;
-        return (ssize_t)count;
+        ssize_t n = file_write(r->file, buf, count, r->offset + (address - r->start));
+        return n > 0 ? n : n == -ENOMEM ? -ENOMEM : -EFAULT;
     }
     if (!private_frame(mm, r, address) && r->kind == REGION_ANONYMOUS) {
         struct chunk *chunk = mm_own_chunk(mm, address);

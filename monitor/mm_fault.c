@@ -6,11 +6,17 @@
 #include "physmem.h"
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define ERROR_WRITE 2
 #define ERROR_FETCH 16
 
-/* After memory of the own process has gone from under a mapping, so many faults map one page each, looked at before. */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* After memory has gone from under a mapping, so many faults map one page each, looked at before. */
 #define CAREFUL_FAULTS 512
 
 /* How many pages of private memory are brought in around a first touch. */
@@ -23,6 +29,15 @@ static uint64_t frame_rights(const struct region *r, const struct chunk *chunk, 
     if (chunk_is_shared(chunk) || frame_references(frame) > 1)
         rights &= ~PTE_W;
     return rights;
+}
+
+/* A page beyond its file's end, or one that its disk has no room for, is mapped and has no memory: populating it (Linux
+ * 5.14) is EFAULT then, without a SIGBUS. */
+bool mm_page_is_lost(struct mm *mm, const void *hva, uint64_t error)
+{
+    int advice = error & ERROR_WRITE ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
+    mm->careful--;
+    return madvise((void *)hva, PAGE_SIZE, advice) && errno == EFAULT;
 }
 
 static enum mm_fault no_memory_unless(int error)
@@ -73,10 +88,7 @@ static enum mm_fault fault_anonymous(struct mm *mm, struct region *r, uint64_t a
 {
     if (fill_block(mm, r, address))
         return MM_RESOLVED;
-    struct chunk *chunk = mm_chunk(mm, address);
-    if (chunk && chunk->frame[address / PAGE_SIZE % BLOCK_PAGES])
-        return no_memory_unless(fill_existing(mm, r, address));
-    chunk = mm_own_chunk(mm, address);
+    struct chunk *chunk = mm_own_chunk(mm, address);
     if (!chunk)
         return MM_NO_MEMORY;
     uint64_t block = address & ~(BLOCK_SIZE - 1), around = AROUND_PAGES * PAGE_SIZE;
@@ -96,7 +108,7 @@ static enum mm_fault fault_anonymous(struct mm *mm, struct region *r, uint64_t a
 }
 
 /* Pages of the file around address: the whole block, up to the end of region, window and file. */
-static enum mm_fault fault_file(struct mm *mm, struct region *r, uint64_t address)
+static enum mm_fault fault_file(struct mm *mm, struct region *r, uint64_t address, uint64_t error_code)
 {
     uint64_t size = page_up(file_size(r->file)), offset = r->offset + (address - r->start);
     if (offset >= size)
@@ -113,6 +125,14 @@ static enum mm_fault fault_file(struct mm *mm, struct region *r, uint64_t addres
             return MM_NO_MEMORY;
     }
     bool huge = r->kind == REGION_FILE_SHARED || !mm_chunk(mm, address);
+    if (mm->careful) {
+        uint64_t length = PAGE_SIZE;
+        char *hva;
+        int error = file_hva(r->file, offset, &length, &hva);
+        if (!error && mm_page_is_lost(mm, hva, error_code))
+            return MM_BEYOND_FILE;
+        return no_memory_unless(error ? error : mm_fill(mm, address, address + PAGE_SIZE, hva, rights, false));
+    }
     for (uint64_t at = from; at < to;) {
         uint64_t length = to - at;
         char *hva;
@@ -210,7 +230,9 @@ static enum mm_fault fault_private(
             return MM_BEYOND_FILE;
         return mm_break_cow(change, r, address);
     }
-    return r->kind == REGION_ANONYMOUS ? fault_anonymous(mm, r, address) : fault_file(mm, r, address);
+    if (have) /* whatever has become of the file */
+        return no_memory_unless(fill_existing(mm, r, address));
+    return r->kind == REGION_ANONYMOUS ? fault_anonymous(mm, r, address) : fault_file(mm, r, address, error);
 }
 
 enum mm_fault mm_fault(struct mm_change *change, uint64_t address, uint64_t error)
@@ -230,7 +252,32 @@ enum mm_fault mm_fault(struct mm_change *change, uint64_t address, uint64_t erro
         return MM_RESOLVED; /* by somebody else meanwhile, or the translation was an old one */
     if (r->kind != REGION_FILE_SHARED)
         return fault_private(change, r, address & PAGE_MASK, error, entry);
-    return entry ? widen_rights(change, r, address, entry, size) : fault_file(mm, r, address & PAGE_MASK);
+    return entry ? widen_rights(change, r, address, entry, size) : fault_file(mm, r, address & PAGE_MASK, error);
+}
+
+static void distrust_own(struct mm_change *change)
+{
+    struct mm *mm = change->mm;
+    /* What /proc/self/maps said may be outdated. */
+    for (struct region *r = region_at_or_after(&mm->regions, 0), *next; r; r = next) {
+        next = region_next(r);
+        if (r->kind == REGION_OBSERVED)
+            regions_remove(&mm->regions, r->start, r->end);
+    }
+    mm_unmap_pages(change, 0, USER_END);
+    mm->careful = CAREFUL_FAULTS;
+}
+
+static void distrust_files(struct mm_change *change, bool all)
+{
+    struct mm *mm = change->mm;
+    for (struct region *r = region_at_or_after(&mm->regions, 0); r; r = region_next(r)) {
+        uint64_t size = !r->file ? UINT64_MAX : all ? 0 : page_up(file_size(r->file));
+        if (r->file && r->offset + (r->end - r->start) > size) {
+            uint64_t from = r->offset >= size ? r->start : r->start + (size - r->offset);
+            mm_unmap_pages(change, from & ~(BLOCK_SIZE - 1), r->end);
+        }
+    }
 }
 
 void mm_distrust_windows(struct mm *mm)
@@ -238,21 +285,12 @@ void mm_distrust_windows(struct mm *mm)
     struct mm_change change;
     mm_begin(mm, &change);
     if (mm->self) {
-        /* What /proc/self/maps said may be outdated. */
-        for (struct region *r = region_at_or_after(&mm->regions, 0), *next; r; r = next) {
-            next = region_next(r);
-            if (r->kind == REGION_OBSERVED)
-                regions_remove(&mm->regions, r->start, r->end);
-        }
-        mm_unmap_pages(&change, 0, USER_END);
-        mm->careful = CAREFUL_FAULTS;
+        distrust_own(&change);
     } else {
-        for (struct region *r = region_at_or_after(&mm->regions, 0); r; r = region_next(r)) {
-            uint64_t size = r->file ? page_up(file_size(r->file)) : UINT64_MAX;
-            if (r->file && r->offset + (r->end - r->start) > size) {
-                uint64_t from = r->offset >= size ? r->start : r->start + (size - r->offset);
-                mm_unmap_pages(&change, from & ~(BLOCK_SIZE - 1), r->end);
-            }
+        distrust_files(&change, false);
+        if (!change.changed) { /* no file has become too short: a disk is full, or cannot be read */
+            distrust_files(&change, true);
+            mm->careful = CAREFUL_FAULTS;
         }
     }
     mm_finish(&change);

@@ -8,6 +8,7 @@
  * very host page, so the host's own protection holds in any case: an outdated memory of it can make a fault late, never
  * a store legal.
  */
+#include "highfd.h"
 #include "hostmem.h"
 #include "mm.h"
 #include <errno.h>
@@ -15,10 +16,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
 
 #define ERROR_WRITE 2
 #define ERROR_FETCH 16
@@ -28,7 +25,17 @@
 static PRIVATE_STATE struct {
     struct mm *mm;
     uint64_t epoch;
+    int maps; /* /proc/self/maps, plus 1: kept, since a fault can come when no descriptor is left */
 } PRIVATE_TYPE self;
+
+static bool open_maps(void)
+{
+    if (!self.maps) {
+        int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+        self.maps = highfd_move(fd) + 1;
+    }
+    return self.maps != 0;
+}
 
 int mm_get_self(struct mm **mm)
 {
@@ -41,6 +48,10 @@ int mm_get_self(struct mm **mm)
         } else {
             self.epoch = state_epoch();
             self.mm->self = true;
+            if (self.maps) /* a parent's, and of its memory */
+                close(self.maps - 1);
+            self.maps = 0;
+            open_maps(); /* if it fails, it is tried again */
         }
     }
     if (!error) {
@@ -116,15 +127,20 @@ static bool parse_line(const char *line, const char *end, uint64_t address, stru
     return true;
 }
 
-static bool observe(uint64_t address, struct region *found)
+/* MM_RESOLVED: it has been found. */
+static enum mm_fault observe(uint64_t address, struct region *found)
 {
     char buf[4096];
     size_t kept = 0;
     bool hit = false;
-    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    for (ssize_t n; !hit && (n = read(fd, buf + kept, sizeof buf - kept)) > 0;) {
+    if (!open_maps())
+        return MM_NO_MEMORY;
+    off_t at = 0;
+    for (ssize_t n; !hit && (n = pread(self.maps - 1, buf + kept, sizeof buf - kept, at)); at += n > 0 ? n : 0) {
+        if (n < 0 && errno != EINTR)
+            return MM_NO_MEMORY;
+        if (n < 0)
+            continue;
         const char *line = buf, *end = buf + kept + n;
         for (const char *newline; !hit && (newline = memchr(line, '\n', (size_t)(end - line))); line = newline + 1)
             hit = parse_line(line, newline, address, found);
@@ -133,8 +149,7 @@ static bool observe(uint64_t address, struct region *found)
             kept = 0;
         memmove(buf, line, kept);
     }
-    close(fd);
-    return hit;
+    return hit ? MM_RESOLVED : MM_NOT_MAPPED;
 }
 
 /* Cuts found down to what is neither hidden nor recorded nor the library's around address. */
@@ -179,12 +194,9 @@ static int fill_around(struct mm *mm, const struct region *r, uint64_t address)
     return error;
 }
 
-/* A page that its file ends before is mapped and has no memory: populating it (Linux 5.14) is EFAULT then, without a
- * SIGBUS. */
-static enum mm_fault fill_carefully(struct mm *mm, const struct region *r, uint64_t page)
+static enum mm_fault fill_carefully(struct mm *mm, const struct region *r, uint64_t page, uint64_t error)
 {
-    mm->careful--;
-    if (madvise((void *)page, PAGE_SIZE, MADV_POPULATE_READ) && errno == EFAULT)
+    if (mm_page_is_lost(mm, (const void *)page, error))
         return MM_BEYOND_FILE;
     return mm_fill(mm, page, page + PAGE_SIZE, (const void *)page, mm_rights(r), false) ? MM_NO_MEMORY : MM_RESOLVED;
 }
@@ -195,8 +207,10 @@ enum mm_fault mm_self_fault(struct mm *mm, uint64_t address, uint64_t error)
     if (address < PAGE_SIZE) /* not even if the host has memory there: see MSR_CSTAR */
         return MM_NOT_MAPPED;
     /* What is privileged is mapped all the same, if it is: it has a page, with U/S clear as it were. */
-    if (hostmem_overlaps(address, 1) || (r && r->kind == REGION_HIDDEN))
-        return observe(address, &observed) ? MM_DENIED : MM_NOT_MAPPED;
+    if (hostmem_overlaps(address, 1) || (r && r->kind == REGION_HIDDEN)) {
+        enum mm_fault there = observe(address, &observed);
+        return there == MM_RESOLVED ? MM_DENIED : there;
+    }
     if (!r || (r->kind == REGION_OBSERVED && !allowed(r, error))) {
         /* Not known, or perhaps no longer so. */
         if (r) {
@@ -206,8 +220,9 @@ enum mm_fault mm_self_fault(struct mm *mm, uint64_t address, uint64_t error)
                 mm->generation++;
             regions_remove(&mm->regions, r->start, r->end);
         }
-        if (!observe(address, &observed))
-            return MM_NOT_MAPPED;
+        enum mm_fault there = observe(address, &observed);
+        if (there != MM_RESOLVED)
+            return there;
         cut_observed(mm, &observed, address);
         if (!regions_reserve(&mm->regions, 2))
             return MM_NO_MEMORY;
@@ -217,7 +232,7 @@ enum mm_fault mm_self_fault(struct mm *mm, uint64_t address, uint64_t error)
     if (!allowed(r, error))
         return MM_DENIED;
     if (mm->careful)
-        return fill_carefully(mm, r, address & PAGE_MASK);
+        return fill_carefully(mm, r, address & PAGE_MASK, error);
     return fill_around(mm, r, address & PAGE_MASK) ? MM_NO_MEMORY : MM_RESOLVED;
 }
 
@@ -276,6 +291,8 @@ int mm_self_unmap(struct mm_change *change, uint64_t start, uint64_t length)
     uint64_t end = start + page_up(length);
     if (!regions_reserve(&mm->regions, 4) || !mm_unmap_pages(change, start, end))
         return -ENOMEM;
+    if (munmap((void *)start, length)) /* what is privileged stays so */
+        return -errno;
     /* A declaration that a range is privileged holds whatever is mapped there, also if only a part of the range has it.
      */
     for (struct region *r = region_at_or_after(&mm->regions, start), *next; r && r->start < end; r = next) {
@@ -283,7 +300,7 @@ int mm_self_unmap(struct mm_change *change, uint64_t start, uint64_t length)
         if (!r->privileged)
             regions_remove(&mm->regions, max_u64(r->start, start), min_u64(r->end, end));
     }
-    return munmap((void *)start, length) ? -errno : 0;
+    return 0;
 }
 
 int mm_self_protect(struct mm_change *change, uint64_t start, uint64_t length, int prot)

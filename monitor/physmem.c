@@ -19,6 +19,7 @@ struct window {
 
 static PRIVATE_STATE struct {
     uint32_t count;
+    uint32_t foreign; /* of them not over the library's reservation */
     uint64_t next_gpa_number;
     struct window *by_hva; /* open addressing; readers take no lock */
     uint64_t *hva_by_gpa;  /* hva_number by gpa_number */
@@ -63,14 +64,20 @@ static int make_window(uint64_t hva_number)
     uint64_t number = physmem.next_gpa_number;
     if (number == APIC_WINDOW)
         number++;
-    if (number >= physmem.gpa_numbers || physmem.count >= kvm.max_slots || physmem.count >= HASH_SLOTS / 2)
+    uint64_t most = min_u64(min_u64(physmem.gpa_numbers, kvm.max_slots), HASH_SLOTS / 2);
+    if (number >= physmem.gpa_numbers || physmem.count >= most)
         return -ENOMEM;
     uint64_t hva = hva_number << WINDOW_SHIFT;
+    /* A sandbox of the caller's own space may touch all of it, and shall not take the other spaces' windows. */
+    bool foreign = hva - (uint64_t)hostmem.all.base >= hostmem.all.size;
+    if (foreign && physmem.foreign >= most / 2)
+        return -ENOMEM;
     uint64_t size = min_u64(WINDOW_SIZE, USER_END - hva); /* the last page below the non-canonical hole is no user's */
     int error = kvm_set_slot(physmem.count, (gpa_t){number << WINDOW_SHIFT}, size, (void *)hva);
     if (error < 0)
         return error;
     physmem.count++;
+    physmem.foreign += foreign;
     physmem.next_gpa_number = number + 1;
     physmem.hva_by_gpa[number] = hva_number;
     w->gpa_number = number;
@@ -114,6 +121,6 @@ void physmem_forget(void)
     }
     physmem.by_hva = NULL;
     physmem.hva_by_gpa = NULL;
-    physmem.count = 0;
+    physmem.count = physmem.foreign = 0;
     physmem.next_gpa_number = 0;
 }

@@ -61,6 +61,8 @@ static int get_ready(void)
     notice_fork();
     if (__builtin_expect(__atomic_load_n(&library.ready, __ATOMIC_ACQUIRE), 1))
         return 0;
+    if (!state_epoch())
+        return -ENOMEM;
     pthread_mutex_lock(&locks.first_use);
     int error = hostmem_init();
     if (!error)

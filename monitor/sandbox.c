@@ -18,7 +18,8 @@
 #define PF_USER 4ull
 #define PF_FETCH 16ull
 
-/* A fault that comes back although the page table permits the access this often is KVM's failure, not the sandbox's. */
+/* A fault that comes back this often although the page table permits the access and has not changed meanwhile is KVM's
+ * failure, not the sandbox's. */
 #define SAME_FAULT_LIMIT 1000
 #define WINDOW_LOSS_LIMIT 64
 
@@ -28,7 +29,7 @@ struct run {
     struct vcpu *vcpu;
     uint64_t deadline; /* CLOCK_MONOTONIC, ns; 0: none */
     bool own_tf;       /* the caller's eflags had TF: ring 3's own */
-    uint64_t last_fault;
+    uint64_t last_fault, last_generation;
     unsigned same_faults, window_losses;
 };
 
@@ -80,13 +81,15 @@ static bool page_fault(struct run *run, uint64_t address, uint64_t error, int *f
 {
     struct mm_change change;
     mm_begin(run->mm, &change);
+    const uint64_t generation = run->mm->generation;
     enum mm_fault found = mm_fault(&change, address, error);
     mm_finish(&change);
     uint64_t reported = PF_USER | (error & (PF_WRITE | PF_FETCH));
     switch (found) {
     case MM_RESOLVED:
-        run->same_faults = run->last_fault == address ? run->same_faults + 1 : 0;
+        run->same_faults = run->last_fault == address && run->last_generation == generation ? run->same_faults + 1 : 0;
         run->last_fault = address;
+        run->last_generation = generation;
         if (run->same_faults > SAME_FAULT_LIMIT)
             *failure = -EIO;
         return *failure != 0;
@@ -105,11 +108,13 @@ static bool page_fault(struct run *run, uint64_t address, uint64_t error, int *f
 
 static void normalise_int(struct run *run, struct trap *trap)
 {
-    uint8_t code[2];
+    uint8_t code[INT_N_BYTES];
     struct user_regs_struct *regs = &run->params->regs;
-    if (!trap->in_stub && int_n_suspect(trap->vector, trap->error_code) &&
-        mm_read(run->mm, code, 2, int_n_at(trap->vector, regs)) == 2)
-        int_n_normalise(code, &trap->vector, &trap->error_code, regs);
+    if (trap->in_stub || !int_n_suspect(trap->vector, trap->error_code))
+        return;
+    ssize_t length = mm_read(run->mm, code, sizeof code, int_n_at(trap->vector, regs));
+    if (length > 0)
+        int_n_normalise(code, (unsigned)length, &trap->vector, &trap->error_code, regs);
 }
 
 static bool deadline_interrupt(struct run *run, int *failure)
@@ -166,8 +171,9 @@ static int arm_deadline(struct run *run, uint64_t time)
     /* An interrupt that comes earlier finds that it is not yet time, and is armed anew. */
     if (run->vcpu->timer && run->vcpu->timer <= run->deadline)
         return 0;
-    run->vcpu->timer = run->deadline;
-    return kvm_arm_deadline(&run->vcpu->kvm, run->deadline - time);
+    int error = kvm_arm_deadline(&run->vcpu->kvm, run->deadline - time);
+    run->vcpu->timer = error < 0 ? 0 : run->deadline;
+    return error;
 }
 
 /* Looked at before every entry. */
@@ -192,8 +198,10 @@ static bool enter_once(struct run *run, int *failure)
     struct trap trap;
     if (ended_from_outside(run, failure))
         return true;
-    /* On the CPU the jump to it would be #GP in ring 3 (AMD) or in the stub (Intel), with this same report. */
-    if (__builtin_expect(!canonical(p->regs.rip), 0))
+    /* On the CPU the jump to it would be #GP in ring 3 (AMD) or in the stub (Intel), with this same report; QEMU's TCG
+     * cuts it to the 32 bits that code of 32 bits has. */
+    bool beyond = p->regs.cs == GDT_USER_CODE32 && p->regs.rip >> 32;
+    if (__builtin_expect(!canonical(p->regs.rip) || beyond, 0))
         return report(run, POLDER_EXCEPTION, VECTOR_GP, 0, 0);
     uint64_t eflags = p->regs.eflags;
     if (p->flags & POLDER_SINGLE_STEP)
@@ -233,9 +241,11 @@ static int set_sigmask(struct vcpu *v, const sigset_t *mask)
     if (v->sigmask_set == (mask != NULL) && v->sigmask == wanted)
         return 0;
     int error = kvm_set_sigmask(&v->kvm, mask ? &wanted : NULL);
+    if (error < 0)
+        return error;
     v->sigmask_set = mask != NULL;
     v->sigmask = wanted;
-    return error < 0 ? error : 0;
+    return 0;
 }
 
 static int claim_context(struct polder_params *p, struct context **ctx)

@@ -10,6 +10,7 @@ PRIVATE_STATE struct state_wiped state_wiped;
 
 static PRIVATE_STATE struct {
     uint64_t last_epoch;
+    bool handlers, wiped; /* what is needed to notice a fork is there */
 } PRIVATE_TYPE epochs;
 
 #define LOCKS 10u
@@ -46,17 +47,23 @@ bool state_overlaps(uint64_t address, uint64_t length)
     return address < (uint64_t)__stop_polder_state && address + length > (uint64_t)__start_polder_state;
 }
 
+/* Anonymous memory only can be wiped: the page of the data section is replaced by such a one. */
+static bool wipe_on_fork(void)
+{
+    return mmap(&state_wiped, sizeof state_wiped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+               0) != MAP_FAILED &&
+           madvise(&state_wiped, sizeof state_wiped, MADV_WIPEONFORK) == 0;
+}
+
 uint64_t state_new_epoch(void)
 {
     pthread_mutex_lock(&locks.epochs);
-    if (!state_wiped.epoch) {
-        /* Anonymous memory only can be wiped: the page of the data section is replaced by such a one. */
-        mmap(&state_wiped, sizeof state_wiped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-        madvise(&state_wiped, sizeof state_wiped, MADV_WIPEONFORK);
-        if (!epochs.last_epoch)
-            pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    if (!epochs.handlers)
+        epochs.handlers = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0;
+    if (!epochs.wiped)
+        epochs.wiped = wipe_on_fork();
+    if (!state_wiped.epoch && epochs.handlers && epochs.wiped)
         __atomic_store_n(&state_wiped.epoch, ++epochs.last_epoch, __ATOMIC_RELEASE);
-    }
     uint64_t epoch = state_wiped.epoch;
     pthread_mutex_unlock(&locks.epochs);
     return epoch;

@@ -33,7 +33,8 @@ extern struct state_wiped {
 uint64_t state_new_epoch(void);
 
 /* A number that differs between a process and its fork()ed child, and from 0: what was made under another epoch belongs
- * to another process. One load when nothing has happened. */
+ * to another process. 0 as long as there is no memory for noticing a fork: then nothing may be made. One load when
+ * nothing has happened. */
 static inline uint64_t state_epoch(void)
 {
     uint64_t epoch = __atomic_load_n(&state_wiped.epoch, __ATOMIC_ACQUIRE);

@@ -107,8 +107,7 @@ void tables_forget(void)
     if (tables.next)
         record_free(tables.next, tables.pages * sizeof *tables.next);
     if (tables.ready)
-        mmap(hostmem.tables.base, tables.ready * PAGE_SIZE, PROT_NONE,
-            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+        hostmem_reserve(hostmem.tables.base, tables.ready * PAGE_SIZE);
     tables.next = NULL;
     tables.next_fresh = tables.ready = tables.direct_pdpt = tables.stub_pdpt = tables.in_use = 0;
     tables.clean = tables.clean_roots = tables.retired = (struct table_list){0};

@@ -15,6 +15,7 @@
 static PRIVATE_STATE struct {
     struct vcpu *all[MAX_VCPUS];
     uint32_t count;
+    struct vcpu *next; /* one that could not be made yet: as far as it is, it stays, or its number would be lost */
     uint64_t idle_root;
     void *code; /* the stub's pages, shared by all areas */
     pthread_key_t key;
@@ -34,7 +35,8 @@ static int make_area(struct vcpu *v, uint32_t id)
 {
     uint32_t pages = (AREA_SIZE - AREA_DATA) / PAGE_SIZE;
     v->area_gva = POLDER_STUB_BASE + (uint64_t)id * AREA_STRIDE;
-    v->area = tables_alloc_fixed(pages);
+    if (!v->area)
+        v->area = tables_alloc_fixed(pages);
     if (!v->area)
         return -ENOMEM;
     for (uint32_t i = 0; i < AREA_CODE_SIZE / PAGE_SIZE; i++) {
@@ -62,9 +64,10 @@ static int prepare(void)
 {
     if (vcpus.code)
         return 0;
-    vcpus.idle_root = table_alloc_root();
-    void *code = tables_alloc_fixed(AREA_CODE_SIZE / PAGE_SIZE);
-    if (!vcpus.idle_root || !code)
+    if (!vcpus.idle_root)
+        vcpus.idle_root = table_alloc_root();
+    void *code = vcpus.idle_root ? tables_alloc_fixed(AREA_CODE_SIZE / PAGE_SIZE) : NULL;
+    if (!code)
         return -ENOMEM;
     memcpy(code, stub_image, (size_t)(stub_image_end - stub_image));
     vcpus.code = code;
@@ -83,7 +86,7 @@ static int create(struct vcpu *v, uint32_t id)
     const struct stub_header *stub = stub_header();
     if (kvm.run_size > RUN_STRIDE)
         return -ENOSYS;
-    int error = v->area ? 0 : make_area(v, id);
+    int error = make_area(v, id);
     if (error)
         return error;
     memset(v->area + DATA_CR3, 0, 0x100 - DATA_CR3);
@@ -98,6 +101,8 @@ static int create(struct vcpu *v, uint32_t id)
     if (error)
         return error;
     error = kvm_get_sregs(&v->kvm, &v->ring0);
+    if (error)
+        return error;
     if (!kvm.native_ring0) {
         v->kvm.run->s.regs.sregs = v->ring0;
         v->kvm.run->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
@@ -109,7 +114,7 @@ static int create(struct vcpu *v, uint32_t id)
     v->timer = 0;
     v->broken = false;
     memset(v->tlb, 0, sizeof v->tlb);
-    return error;
+    return 0;
 }
 
 uint32_t vcpus_limit(void)
@@ -131,17 +136,19 @@ static int find_free(struct vcpu **result, uint32_t *number)
         return error;
     if (vcpus.count >= vcpus_limit())
         return -EAGAIN;
-    struct vcpu *v = record_alloc(sizeof *v);
+    struct vcpu *v = vcpus.next ? vcpus.next : record_alloc(sizeof *v);
     if (!v)
         return -ENOMEM;
-    pthread_mutex_init(&v->lock, NULL);
-    v->kvm.fd = -1;
-    v->in_use = true;
-    error = create(v, vcpus.count);
-    if (error) {
-        record_free(v, sizeof *v);
-        return error;
+    if (!vcpus.next) {
+        pthread_mutex_init(&v->lock, NULL);
+        v->kvm.fd = -1;
+        v->in_use = true;
+        vcpus.next = v;
     }
+    error = create(v, vcpus.count);
+    if (error)
+        return error;
+    vcpus.next = NULL;
     vcpus.all[vcpus.count] = v;
     *number = vcpus.count + 1;
     __atomic_store_n(&vcpus.count, vcpus.count + 1, __ATOMIC_RELEASE);
@@ -191,21 +198,35 @@ void vcpu_put(struct vcpu *v)
     pthread_mutex_unlock(&v->lock);
 }
 
+static void forget(struct vcpu *v)
+{
+    kvm_vcpu_destroy(&v->kvm);
+    record_free(v->loading, kvm.xsave_size);
+    record_free(v, sizeof *v);
+}
+
 void vcpus_forget(void)
 {
     for (uint32_t i = 0; i < vcpus.count; i++) {
-        kvm_vcpu_destroy(&vcpus.all[i]->kvm);
-        record_free(vcpus.all[i], sizeof *vcpus.all[i]);
+        forget(vcpus.all[i]);
         vcpus.all[i] = NULL;
     }
+    if (vcpus.next)
+        forget(vcpus.next);
+    vcpus.next = NULL;
     vcpus.count = 0;
+    vcpus.idle_root = 0;
     vcpus.code = NULL;
 }
 
 /* ---------------------------------------------------------------- FPU and vector state */
 
 #define XSAVE_MXCSR 24
+#define XSAVE_XMM 160
+#define XSAVE_XMM_SIZE 256
 #define XSAVE_HEADER 512
+#define XSTATE_X87 1ull
+#define XSTATE_SSE 2ull
 #define MXCSR_RESET 0x1f80u
 #define FCW_RESET 0x037fu
 
@@ -228,11 +249,35 @@ static void reset_area(char *area)
 {
     uint16_t fcw = FCW_RESET;
     uint32_t mxcsr = MXCSR_RESET;
-    uint64_t x87_and_sse = 3;
+    uint64_t x87_and_sse = XSTATE_X87 | XSTATE_SSE;
     memset(area, 0, kvm.xsave_size);
     memcpy(area, &fcw, sizeof fcw);
     memcpy(area + XSAVE_MXCSR, &mxcsr, sizeof mxcsr);
     memcpy(area + XSAVE_HEADER, &x87_and_sse, sizeof x87_and_sse);
+}
+
+/*
+ * Where an area says that the SSE registers are as reset, KVM takes no MXCSR from it, and where the host knows no
+ * XSAVES the one of the last context stays: so they are there, and zero.
+ */
+static const void *complete(char *area)
+{
+    uint64_t components;
+    memcpy(&components, area + XSAVE_HEADER, sizeof components);
+    if (!(components & XSTATE_SSE)) {
+        components |= XSTATE_SSE;
+        memcpy(area + XSAVE_HEADER, &components, sizeof components);
+        memset(area + XSAVE_XMM, 0, XSAVE_XMM_SIZE);
+    }
+    return area;
+}
+
+/* The caller's area may lie where ring 3 writes: what is looked at is a copy, and what is loaded. */
+static const void *copy_area(struct vcpu *v, const void *load)
+{
+    if (!v->loading)
+        v->loading = record_alloc(kvm.xsave_size);
+    return v->loading ? complete(memcpy(v->loading, load, kvm.xsave_size)) : NULL;
 }
 
 /* Takes the owner's state out of a locked vCPU. */
@@ -288,7 +333,9 @@ int vcpu_own(struct vcpu *v, struct context *ctx, const void *load)
     int error = v->owner == ctx ? 0 : evict(v);
     if (error)
         return error;
-    const void *area = load ? load : ctx->has_state ? ctx->xsave : NULL;
+    const void *area = load ? copy_area(v, load) : ctx->has_state ? complete(ctx->xsave) : NULL;
+    if (load && !area)
+        return -ENOMEM;
     if (!area && !v->fresh) {
         if (!want_area(ctx))
             return -ENOMEM;

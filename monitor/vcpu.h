@@ -31,6 +31,7 @@ struct vcpu {
     gva_t area_gva;       /* of AREA_CODE */
     bool in_use;          /* by a thread */
     struct context *owner;
+    void *loading;             /* a copy of the caller's state; a record of kvm.xsave_size bytes, or NULL */
     bool fresh;                /* never owned: the FPU is as at reset */
     uint64_t fs_base, gs_base; /* what is in the vCPU now */
     bool bases_known;
@@ -50,6 +51,7 @@ struct vcpu {
     struct mm *editing; /* whose edits it carries out */
     uint32_t edit_count;
     struct table_list clearing;
+    uint32_t shorter; /* how often the number of edits of an entry is halved */
 
     uint64_t sigmask;
     bool sigmask_set;

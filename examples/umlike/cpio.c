@@ -55,6 +55,18 @@ static bool next_member(const char *archive, size_t size, size_t *at, struct mem
     return m->name[m->name_size - 1] == 0;
 }
 
+/* As Linux has it: the path that a link leads to has no end of its own in an archive. */
+static bool is_link_target(const struct member *m)
+{
+    if (m->size == 0 || m->size >= PATH_MAX)
+        return false;
+    for (uint64_t i = 0; i < m->size; i++) {
+        if (!m->data[i])
+            return false;
+    }
+    return true;
+}
+
 static struct inode *make(const struct member *m, struct linked **list)
 {
     uint32_t mode = (uint32_t)m->mode & (S_IFMT | 07777);
@@ -70,7 +82,8 @@ static struct inode *make(const struct member *m, struct linked **list)
     struct inode *inode = inode_new(mode, &regular_ops);
     struct linked *l = inode && m->nlink > 1 ? kalloc(sizeof *l) : NULL;
     if (l) {
-        *l = (struct linked){*list, m->ino, device, inode};
+        /* Held: a later member may replace the name that it has. */
+        *l = (struct linked){*list, m->ino, device, inode_hold(inode)};
         *list = l;
     }
     return inode;
@@ -82,6 +95,8 @@ static int unpack(const struct member *m, struct linked **list)
     uint32_t type = (uint32_t)m->mode & S_IFMT;
     if (type != S_IFREG && type != S_IFDIR && type != S_IFLNK)
         return 0; /* devices are our own */
+    if (type == S_IFLNK && !is_link_target(m))
+        return -EINVAL;
     int error = path_walk(NULL, root, m->name, WALK_CREATE, &path);
     if (error)
         return error;
@@ -128,6 +143,7 @@ int cpio_unpack(const void *archive, size_t size)
     while (list) {
         struct linked *l = list;
         list = l->next;
+        inode_put(l->inode);
         kfree(l, sizeof *l);
     }
     return error;

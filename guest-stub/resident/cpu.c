@@ -129,17 +129,18 @@ void cpu_flush_page(const struct mm *mm, uint64_t page)
 }
 
 /*
- * Waits until the other vCPU has left ring 3, or has taken an NMI in ring 0 that began after this call: one that was
- * under way may have flushed too early.
+ * Waits until the other vCPU has taken an NMI that began after this call: one that was under way may have flushed too
+ * early. For a space it is enough that ring 3 was left, since it flushes on its way back; what is the kernel's own is
+ * used before that.
  */
-static void interrupt_and_wait(struct cpu *cpu)
+static void interrupt_and_wait(struct cpu *cpu, bool leaving_is_enough)
 {
     uint64_t runs = __atomic_load_n(&cpu->runs, __ATOMIC_SEQ_CST);
     uint64_t begun = __atomic_load_n(&cpu->nmis_begun, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&cpu->idle, __ATOMIC_SEQ_CST))
         return;
     cpu_send_nmi(cpu);
-    while (__atomic_load_n(&cpu->runs, __ATOMIC_SEQ_CST) == runs &&
+    while (!(leaving_is_enough && __atomic_load_n(&cpu->runs, __ATOMIC_SEQ_CST) != runs) &&
            __atomic_load_n(&cpu->nmis_done, __ATOMIC_SEQ_CST) <= begun &&
            !__atomic_load_n(&cpu->idle, __ATOMIC_SEQ_CST))
         pause_cpu();
@@ -165,7 +166,7 @@ void cpu_shoot_down(struct mm *mm)
         if (!cpu || cpu == self)
             continue;
         if (everywhere || __atomic_load_n(&cpu->inside, __ATOMIC_SEQ_CST) == mm)
-            interrupt_and_wait(cpu);
+            interrupt_and_wait(cpu, !everywhere);
     }
 }
 
@@ -192,7 +193,7 @@ void cpu_evict(uint64_t root)
         if (!cpu || cpu == self)
             continue;
         __atomic_store_n(&cpu->evict_root, root, __ATOMIC_SEQ_CST);
-        interrupt_and_wait(cpu);
+        interrupt_and_wait(cpu, false);
         __atomic_store_n(&cpu->evict_root, 0, __ATOMIC_SEQ_CST);
     }
     unlock(&cpus.evicting);

@@ -26,7 +26,7 @@ struct cpu {
     uint64_t cr2;
     uint64_t evict_root; /* an NMI that finds CR3 so loads safe_root instead */
     uint64_t safe_root;
-    uint64_t nmis_begun, nmis_done;           /* in ring 0 */
+    uint64_t nmis_begun, nmis_done;
     uint64_t timer_pending;                   /* an interrupt came in polder_idle */
     const struct polder_params *ready_params; /* entry.S, polder_run_sandbox */
     uint64_t ready_fd;

@@ -260,7 +260,7 @@ entry_page_fault_msrs:
     pushq 32(%rsp)
     popq CPU(CPU_USER_RSP)
     mov CPU(CPU_SCRATCH), %rax
-    and $EFLAGS_RING3, %r11d
+    and $EFLAGS_RING3 & ~EFLAGS_RF, %r11d
     or $EFLAGS_FIXED, %r11
     cld
     jmp go_on_with_syscall_msrs
@@ -316,8 +316,23 @@ trap_of_ring3:
     je after_nmi
     return_to_caller
 
-/* NMIs are blocked until an IRET, and C may stay for ever: others wait for this vCPU to take theirs. */
+/* Translations are forgotten, and who waits for that is told; a root that dies is left. rax is lost. */
+    .macro take_nmi
+    incq CPU(CPU_NMIS_BEGUN)
+    mov %cr3, %rax
+    cmp %rax, CPU(CPU_EVICT_ROOT)
+    jne 1f
+    mov CPU(CPU_SAFE_ROOT), %rax
+1:  mov %rax, %cr3
+    mov CPU(CPU_NMIS_BEGUN), %rax
+    mov %rax, CPU(CPU_NMIS_DONE)
+    .endm
+
+/* The kernel's own translations are kept in ring 3 too. NMIs are blocked until an IRET, and C may stay for ever: others
+ * wait for this vCPU to take theirs. */
 after_nmi:
+    take_nmi
+    mov $(ENTERED_VECTOR | 2), %eax
     mov CPU(CPU_KERNEL_RSP), %rsp
     mov %rsp, %rdx
     mov %ss, %ecx
@@ -390,14 +405,7 @@ entry_nmi:
     jmp trap_of_ring3
 nmi_of_ring0:
     push %rax
-    incq CPU(CPU_NMIS_BEGUN)
-    mov %cr3, %rax
-    cmp %rax, CPU(CPU_EVICT_ROOT)
-    jne 1f
-    mov CPU(CPU_SAFE_ROOT), %rax
-1:  mov %rax, %cr3
-    mov CPU(CPU_NMIS_BEGUN), %rax
-    mov %rax, CPU(CPU_NMIS_DONE)
+    take_nmi
     mov 8(%rsp), %rax /* rip, in the image, where enter_ring3 is called */
     cmp $enter_begin, %rax
     jb 2f

@@ -63,8 +63,15 @@ static void xsave(void *area)
     __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
 }
 
+/*
+ * AMD processors without XSaveErPtr leave the addresses of the last x87 instruction and of its operand alone where no
+ * exception is pending (CPUID 0x80000008, EBX bit 2): they would be the last context's. An instruction of one's own
+ * replaces them, with the stack emptied so that it cannot fault.
+ */
 static void xrstor(const void *area)
 {
+    static const int32_t zero;
+    __asm__ volatile("fnclex\n\temms\n\tfildl %0" : : "m"(zero));
     __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
 }
 

@@ -47,6 +47,7 @@
 
 /* What of eflags ring 3 may have (Intel SDM vol. 1, 3.4.3): all but IOPL, VM, VIF, VIP, and NT; IF is set. */
 #define EFLAGS_RING3 0x250dd5
+#define EFLAGS_RF 0x10000 /* SYSCALL leaves it clear in R11 */
 #define EFLAGS_FIXED 0x202
 
 /* What enter_ring3 returns: 0 for a system call, which is reported in the params already; else a vector and this bit.

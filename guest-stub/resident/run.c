@@ -4,6 +4,7 @@
 #include "int_n.h"
 #include "machine.h"
 #include "mm.h"
+#include "ring3.h"
 #include "timer.h"
 #include <polder/freestanding.h>
 
@@ -108,9 +109,12 @@ static bool page_fault(struct run *run, enum mm_fault found, uint64_t address, u
 static bool exception(struct run *run, unsigned vector, uint64_t error_code)
 {
     struct polder_params *p = run->params;
-    uint8_t code[2];
-    if (int_n_suspect(vector, error_code) && mm_read(run->mm, code, 2, int_n_at(vector, &p->regs)) == 2)
-        int_n_normalise(code, &vector, &error_code, &p->regs);
+    uint8_t code[INT_N_BYTES];
+    ssize_t length = 0;
+    if (int_n_suspect(vector, error_code))
+        length = mm_read(run->mm, code, sizeof(code), int_n_at(vector, &p->regs));
+    if (length > 0)
+        int_n_normalise(code, (unsigned)length, &vector, &error_code, &p->regs);
     if (vector == VECTOR_DB) {
         bool asked = (p->flags & POLDER_SINGLE_STEP) && !run->own_tf;
         return report(run, asked ? POLDER_STEP : POLDER_EXCEPTION, VECTOR_DB, 0, 0);
@@ -185,8 +189,8 @@ static void set_base(uint32_t msr, uint64_t base)
         __asm__ volatile("wrgsbase %0" : : "r"(base));
 }
 
-/* entry.S has them in params after a system call. */
-static void take_bases(struct cpu *cpu, struct polder_params *p, unsigned what)
+/* What entry.S has not put into params: nothing after a system call. */
+static void take_the_rest(struct cpu *cpu, struct polder_params *p, unsigned what)
 {
     if (what == 0) {
         cpu->fs_base = p->regs.fs_base;
@@ -195,6 +199,7 @@ static void take_bases(struct cpu *cpu, struct polder_params *p, unsigned what)
     }
     p->regs.fs_base = cpu->fs_base = get_base(MSR_FS_BASE);
     p->regs.gs_base = cpu->gs_base = get_base(MSR_GS_BASE);
+    ring3_normalise(&p->regs);
 }
 
 static bool ended_before(struct run *run)
@@ -235,7 +240,7 @@ static bool enter_once(struct run *run, int *failure)
         if (cpu->gs_base != p->regs.gs_base)
             set_base(MSR_GS_BASE, p->regs.gs_base);
         what = enter_ring3(cpu, &p->regs);
-        take_bases(cpu, p, what);
+        take_the_rest(cpu, p, what);
     }
     __atomic_store_n(&cpu->inside, NULL, __ATOMIC_RELEASE);
     __atomic_store_n(&cpu->runs, cpu->runs + 1, __ATOMIC_RELEASE);
@@ -296,7 +301,7 @@ bool sandbox_trapped(struct mm *mm, struct polder_params *params, unsigned what,
 {
     struct cpu *cpu = this_cpu();
     *error = 0;
-    take_bases(cpu, params, what);
+    take_the_rest(cpu, params, what);
     bool is_fault = what == (ENTERED_VECTOR | VECTOR_PF) && (cpu->error_code & PF_USER);
     enum mm_fault found = is_fault ? resolve(mm, cpu->cr2, cpu->error_code) : MM_NOT_MAPPED;
     if (found == MM_RESOLVED)

@@ -171,7 +171,7 @@
 /* (status): ends the machine; 0 to 255 is the exit status of `polder boot`. Does not return, but with -EINVAL. */
 #define HC_SHUTDOWN 7
 /* (number, rip, rsp, argument): starts a vCPU, with the caller's CR3. 0; -EBUSY if it has been started before, -EINVAL
- * also for addresses that are not canonical, -EAGAIN if the host has no thread for it. */
+ * also for addresses that are not canonical. */
 #define HC_START_CPU 8
 /* (flags): sleeps until an interrupt waits for this vCPU or HC_WAKE or HC_NMI is called for it; with IDLE_CONSOLE in
  * flags also until the console can be read, or its end be learnt. 0; -EINVAL. It may come back early. One HC_WAKE that

@@ -54,7 +54,7 @@ enum polder_reason {
     POLDER_SIGNAL,      /* a signal arrived at this thread; its handler, if any, has run */
     POLDER_KICK,        /* polder_kick ended the run */
     POLDER_DEADLINE,    /* deadline_ns have passed */
-    POLDER_BUS,         /* fault_addr is mapped, but its file ends before it */
+    POLDER_BUS,         /* fault_addr is mapped, but its file ends before it, or its disk has no room for it */
 };
 
 /* polder_params.flags */
@@ -73,10 +73,10 @@ struct polder_params {
     /*
      * In and out: the registers as PTRACE_GETREGS has them, fs_base and gs_base included. cs must be 0x33 (or 0x23,
      * code of 32 bits) and ss 0x2b, or the run is EINVAL. Entry loads every register exactly, rcx and r11 too; of
-     * eflags IF is set and IOPL, NT, VM, VIF and VIP are cleared. At POLDER_SYSCALL rax is -ENOSYS, orig_rax the number
-     * and rip is after the instruction; at every other reason orig_rax is -1. The selectors ds, es, fs and gs are not
-     * carried: they are 0 when a context takes a vCPU (but PVM leaves them alone), and no run looks at the fields or
-     * changes them.
+     * eflags IF is set and IOPL, NT, VM, VIF and VIP are cleared. What a run reports can go in again. At POLDER_SYSCALL
+     * rax is -ENOSYS, orig_rax the number and rip is after the instruction; at every other reason orig_rax is -1. The
+     * selectors ds, es, fs and gs are not carried: they are 0 when a context takes a vCPU (but PVM leaves them alone),
+     * and no run looks at the fields or changes them.
      */
     struct user_regs_struct regs;
     /*
@@ -143,7 +143,7 @@ struct polder_allocator {
  * Returns a file descriptor with FD_CLOEXEC set. close(2) of its last duplicate ends the space once no run is in it;
  * its memory is given back at the latest when a space is next opened or copied. A duplicate is the same space. Errors:
  * ENOENT (another path, no such pid), EPERM or EACCES (a foreign process that ptrace could not read), EMFILE, ENFILE,
- * ENOMEM, and those of the first use of KVM.
+ * ENOMEM, ENOSPC (the user may watch no more descriptors: epoll(7)), and those of the first use of KVM.
  */
 int polder_open(const char *path);
 
@@ -154,7 +154,8 @@ int polder_open(const char *path);
  * Page 0 can never be mapped (EPERM): SYSCALL in code of 32 bits must find nothing there. Private pages of a file that
  * were written stay when the file is truncated, unlike Linux's.
  * x86 cannot withhold reading from a writable page, nor (without protection keys) from an executable one.
- * Errors: as mmap(2); EBADF or EINVAL for dest_fd; ESTALE after fork.
+ * Errors: as mmap(2); EMFILE or ENFILE (a file that is mapped takes a descriptor); EBADF or EINVAL for dest_fd; ESTALE
+ * after fork.
  */
 void *polder_mmap(void *start, size_t length, int prot, int flags, int src_fd, off_t offset, int dest_fd);
 
@@ -184,8 +185,9 @@ int polder_copy(int mm_fd);
  * Enters ring 3 of the space with params->regs and comes back with what happened (the 2002 proposal's run_sandbox).
  * Returns 0 when the sandbox came back, whatever the reason, and params->reason says which.
  * Errors: EBADF, EINVAL (mm_fd is not a space; bad flags, selectors or xstate), EBUSY (params are in a run), ESTALE
- * (after fork), ENOMEM, EAGAIN (more threads run than KVM allows vCPUs), EFAULT (memory of the space cannot be had: the
- * host's own is exhausted or protected behind the library's back), EIO (KVM failed).
+ * (after fork), ENOMEM, EAGAIN (more threads run than KVM allows vCPUs), EMFILE or ENFILE (a thread's first run),
+ * EFAULT (memory of the space cannot be had: the host's own is exhausted or protected behind the library's back), EIO
+ * (KVM failed).
  */
 int polder_run_sandbox(int mm_fd, struct polder_params *params);
 

@@ -10,22 +10,37 @@
 
 void console_init(struct console *console)
 {
-    struct termios before;
     *console = (struct console){.lock = PTHREAD_MUTEX_INITIALIZER};
-    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &before))
+    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &console->before))
         return;
     console->terminal = true;
-    console->before = before;
-    struct termios raw = before;
-    cfmakeraw(&raw);
-    raw.c_oflag |= OPOST; /* a kernel's "\n" begins a line at the left */
-    tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+    console->raw = console->before;
+    cfmakeraw(&console->raw);
+    console->raw.c_oflag |= OPOST; /* a kernel's "\n" begins a line at the left */
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &console->raw);
+}
+
+/* In the background the terminal is somebody else's, and has his modes: SIGTTOU would stop whoever sets his own. */
+static void set_mode(const struct console *console, const struct termios *mode)
+{
+    pid_t foreground = tcgetpgrp(STDIN_FILENO); /* -1: a terminal that controls no jobs of ours */
+    if (console->terminal && (foreground < 0 || foreground == getpgrp()))
+        tcsetattr(STDIN_FILENO, TCSADRAIN, mode);
+}
+
+void console_suspend(const struct console *console)
+{
+    set_mode(console, &console->before);
+}
+
+void console_resume(const struct console *console)
+{
+    set_mode(console, &console->raw);
 }
 
 void console_restore(struct console *console)
 {
-    if (console->terminal)
-        tcsetattr(STDIN_FILENO, TCSADRAIN, &console->before);
+    set_mode(console, &console->before);
     console->terminal = false;
 }
 

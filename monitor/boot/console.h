@@ -17,7 +17,7 @@
 
 struct console {
     bool terminal;
-    struct termios before;
+    struct termios before, raw;
     pthread_mutex_t lock; /* of all that follows */
     bool escape;          /* the last byte was Ctrl-A */
     bool ended;           /* the terminal hung up */
@@ -28,6 +28,9 @@ struct console {
 
 /* Terminal modes: raw, with the output's newlines still translated; and as they were. */
 void console_init(struct console *console);
+/* Around a time in which the machine stands still: the terminal as it was, and raw again. */
+void console_suspend(const struct console *console);
+void console_resume(const struct console *console);
 void console_restore(struct console *console);
 
 /* Reads what the terminal has, as poll(2) has said that it has something. False: the user wants the machine to end. */

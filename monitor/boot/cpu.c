@@ -27,7 +27,7 @@
 int cpu_create(struct machine *machine, uint32_t number)
 {
     struct cpu *cpu = &machine->cpus[number];
-    *cpu = (struct cpu){.machine = machine, .number = number};
+    *cpu = (struct cpu){.machine = machine, .number = number, .kvm.fd = -1};
     cpu->data = ram_at(&machine->ram, layout_data_page(&machine->layout, number), PAGE_SIZE);
     cpu->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (cpu->wake < 0)
@@ -64,13 +64,18 @@ static int set_entry(struct cpu *cpu, uint64_t cr3, uint64_t rip, uint64_t rsp, 
 
 static void *run(void *cpu);
 
-static int start_thread(struct cpu *cpu)
+int cpu_make_thread(struct cpu *cpu)
 {
     pthread_attr_t attr;
+    sem_init(&cpu->ready, 0, 0);
+    sem_init(&cpu->go, 0, 0);
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, CPU_STACK);
     int error = pthread_create(&cpu->thread, &attr, run, cpu);
     pthread_attr_destroy(&attr);
+    /* What a new thread tells the kernel about itself, it may not tell any more once it is confined. */
+    while (!error && sem_wait(&cpu->ready))
+        ;
     return -error;
 }
 
@@ -80,10 +85,10 @@ int cpu_start(struct cpu *cpu, uint64_t cr3, uint64_t rip, uint64_t rsp, uint64_
         return -EINVAL;
     pthread_mutex_lock(&cpu->machine->lock);
     int error = cpu->started ? -EBUSY : set_entry(cpu, cr3, rip, rsp, rdi);
-    if (!error)
-        error = start_thread(cpu);
-    if (!error)
+    if (!error) {
         __atomic_store_n(&cpu->started, true, __ATOMIC_RELEASE);
+        sem_post(&cpu->go);
+    }
     pthread_mutex_unlock(&cpu->machine->lock);
     return error;
 }
@@ -229,6 +234,9 @@ static void *run(void *argument)
     sigfillset(&set);
     sigdelset(&set, KICK);
     pthread_sigmask(SIG_SETMASK, &set, NULL);
+    sem_post(&cpu->ready);
+    while (sem_wait(&cpu->go))
+        ;
     for (bool go_on = true; go_on && !__atomic_load_n(&machine->stop, __ATOMIC_ACQUIRE);) {
         uint64_t mended_before = windows_mended(&machine->windows);
         int error = kvm_run(&cpu->kvm);

@@ -8,7 +8,10 @@
 /* Makes KVM's vCPU, with the state of the boot protocol but RIP and RSP. 0 or -errno. */
 int cpu_create(struct machine *machine, uint32_t number);
 
-/* Starts its thread: 0, -EBUSY if it has one, -EINVAL for addresses that no CPU takes, -errno. */
+/* Makes its thread, which waits until the vCPU is started. 0 or -errno. */
+int cpu_make_thread(struct cpu *cpu);
+
+/* Starts it: 0, -EBUSY if it has been, -EINVAL for addresses that no CPU takes, -errno. */
 int cpu_start(struct cpu *cpu, uint64_t cr3, uint64_t rip, uint64_t rsp, uint64_t rdi);
 
 /* Ends its HC_IDLE, or the next one. */

@@ -108,7 +108,7 @@ static bool make_memory(struct machine *machine, uint64_t initrd_size)
             "--memory: the kernel, its initrd and what describes the machine need %" PRIu64 "M at least", least >> 20);
         return false;
     }
-    int error = ram_init(&machine->ram, limit, machine->windows.count);
+    int error = ram_init(&machine->ram, limit, machine->windows.count, options->confine.core);
     if (error) {
         message("--memory: no room for it in the address space: %s", strerror(-error));
         return false;
@@ -181,16 +181,22 @@ void machine_end(struct machine *machine, const struct ending *ending)
     eventfd_write(machine->ended, 1);
 }
 
-/* The signals that end the monitor, which it takes from a descriptor so that it can put the terminal right first. */
-static sigset_t ending_signals(void)
+/*
+ * The signals that end or stop the monitor, which it takes from a descriptor so that it can put the terminal right
+ * first, and the one that lets it go on. A fault of the monitor itself kills it whether it is in the set or not.
+ */
+static sigset_t console_signals(void)
 {
-    static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    static const int left[] = {SIGPIPE, SIGCHLD, SIGURG, SIGWINCH, SIGTTIN, SIGTTOU};
     sigset_t set;
-    sigemptyset(&set);
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+    sigfillset(&set);
+    sigdelset(&set, SIGRTMIN); /* the vCPUs' */
+    for (size_t i = 0; i < sizeof left / sizeof left[0]; i++)
+        sigdelset(&set, left[i]);
+    for (int number = 1; number < NSIG; number++) {
         struct sigaction action;
-        if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-            sigaddset(&set, numbers[i]);
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+            sigdelset(&set, number);
     }
     return set;
 }
@@ -198,8 +204,16 @@ static sigset_t ending_signals(void)
 static void take_signal(struct machine *machine, int fd)
 {
     struct signalfd_siginfo info;
-    if (read(fd, &info, sizeof info) == sizeof info)
+    if (read(fd, &info, sizeof info) != sizeof info)
+        return;
+    if (info.ssi_signo == SIGTSTP) {
+        console_suspend(&machine->console);
+        raise(SIGSTOP); /* which stops all threads */
+    } else if (info.ssi_signo == SIGCONT) {
+        console_resume(&machine->console); /* whoever had it meanwhile has left it as he likes it */
+    } else {
         machine_end(machine, &(struct ending){.kind = ENDING_SIGNAL, .number = (int)info.ssi_signo});
+    }
 }
 
 static void take_input(struct machine *machine)
@@ -267,10 +281,58 @@ static int finish(struct machine *machine)
     }
 }
 
+/* Every thread that there will be. They cannot be made by one that is confined. */
+static bool make_threads(struct machine *machine)
+{
+    for (uint32_t i = 0; i < machine->cpu_count; i++) {
+        int error = cpu_make_thread(&machine->cpus[i]);
+        if (error) {
+            message("no thread for vCPU %u: %s", i, strerror(-error));
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool keep_own_descriptors(struct machine *machine, int signals)
+{
+    size_t count = 0;
+    int *keep = calloc(3 + 2 * machine->cpu_count + machine->windows.count, sizeof *keep);
+    if (!keep) {
+        message("no memory for a list of descriptors");
+        return false;
+    }
+    keep[count++] = kvm.fd;
+    keep[count++] = machine->ended;
+    keep[count++] = signals;
+    for (uint32_t i = 0; i < machine->cpu_count; i++) {
+        keep[count++] = machine->cpus[i].kvm.fd;
+        keep[count++] = machine->cpus[i].wake;
+    }
+    for (uint32_t i = 0; i < machine->windows.count; i++)
+        keep[count++] = machine->windows.list[i].fd;
+    bool kept = confine_descriptors(keep, count);
+    free(keep);
+    kvm.dev = -1;
+    return kept;
+}
+
+/* What is opened is open. Landlock goes from a thread to those that it makes, the filter to those that are there. */
+static bool confine(struct machine *machine, int signals)
+{
+    const struct confine *wishes = &machine->options->confine;
+    if (wishes->off) {
+        confine_tell_off(&confine_boot_filter, confine_landlock_abi() ? ", Landlock, descriptors" : ", descriptors");
+        return make_threads(machine);
+    }
+    return (wishes->core || confine_core(true)) && keep_own_descriptors(machine, signals) && confine_privileges() &&
+           confine_files() && make_threads(machine) && confine_calls(&confine_boot_filter);
+}
+
 static int run(struct machine *machine)
 {
-    sigset_t set = ending_signals();
-    sigprocmask(SIG_BLOCK, &set, NULL);
+    sigset_t set = console_signals(), before;
+    sigprocmask(SIG_BLOCK, &set, &before);
     signal(SIGPIPE, SIG_IGN);
     int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     machine->ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -278,12 +340,15 @@ static int run(struct machine *machine)
         message("no descriptors: %s", strerror(errno));
         return STATUS_CANNOT;
     }
+    if (!confine(machine, signals))
+        return STATUS_CANNOT;
     console_init(&machine->console);
     int error = cpu_start(&machine->cpus[0], machine->layout.tables, machine->image.entry, 0,
         POLDER_DIRECT_BASE + machine->layout.device_tree);
     if (!error)
         wait_for_end(machine, signals);
     console_restore(&machine->console);
+    sigprocmask(SIG_SETMASK, &before, NULL); /* a report may find nobody who reads it */
     if (error)
         message("vCPU 0 cannot be started: %s", strerror(-error));
     return error ? STATUS_CANNOT : finish(machine);

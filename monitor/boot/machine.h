@@ -4,6 +4,7 @@
 #define MONITOR_BOOT_MACHINE_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -12,6 +13,7 @@
 #include "boot/layout.h"
 #include "boot/ram.h"
 #include "boot/windows.h"
+#include "confine/confine.h"
 #include "kvm.h"
 
 #define MACHINE_MAX_CPUS 255 /* what the 8-bit number in an NMI's message addresses */
@@ -26,6 +28,7 @@ struct boot_options {
     uint64_t timeout; /* in seconds, 0 for none */
     struct window *files;
     uint32_t file_count;
+    struct confine confine;
 };
 
 enum ending_kind {
@@ -54,7 +57,8 @@ struct cpu {
     uint32_t number;
     char *data; /* the data page of its area */
     pthread_t thread;
-    bool started;       /* has been given a thread; never false again */
+    sem_t ready, go;    /* the thread is there; the vCPU has been started */
+    bool started;       /* never false again */
     bool stopped;       /* the thread will touch nothing any more */
     int wake;           /* eventfd: HC_WAKE, HC_NMI, input, the end */
     bool wants_console; /* input on the terminal is to wake it */

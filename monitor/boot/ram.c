@@ -8,9 +8,9 @@
 
 #include "kvm.h"
 
-int ram_init(struct ram *ram, uint64_t limit, uint32_t first_slot)
+int ram_init(struct ram *ram, uint64_t limit, uint32_t first_slot, bool in_core)
 {
-    *ram = (struct ram){.limit = limit, .next_slot = first_slot, .lock = PTHREAD_MUTEX_INITIALIZER};
+    *ram = (struct ram){.limit = limit, .next_slot = first_slot, .in_core = in_core, .lock = PTHREAD_MUTEX_INITIALIZER};
     /* Addresses that agree with the guest's modulo 2 MiB can be huge pages in both tables. */
     char *at = mmap(NULL, limit + RAM_STEP, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED)
@@ -25,7 +25,8 @@ static int bring_in(struct ram *ram, uint64_t offset, uint64_t bytes)
     if (mprotect(at, bytes, PROT_READ | PROT_WRITE))
         return -errno;
     madvise(at, bytes, MADV_HUGEPAGE); /* a wish */
-    madvise(at, bytes, MADV_DONTDUMP); /* a core file is for the monitor's own faults */
+    if (!ram->in_core)
+        madvise(at, bytes, MADV_DONTDUMP);
     int error = kvm_set_slot(ram->next_slot, (gpa_t){BOOT_RAM_BASE + offset}, bytes, at);
     if (!error)
         ram->next_slot++;

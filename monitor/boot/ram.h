@@ -7,6 +7,7 @@
 #define MONITOR_BOOT_RAM_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define RAM_STEP (2ull << 20)
@@ -16,11 +17,12 @@ struct ram {
     uint64_t size;      /* bytes that are there; only grows */
     uint64_t limit;     /* that it grows to; both are multiples of RAM_STEP */
     uint32_t next_slot; /* of KVM's memory slots */
+    bool in_core;       /* a core file is to have it */
     pthread_mutex_t lock;
 };
 
 /* Reserves addresses. 0 or -errno. */
-int ram_init(struct ram *ram, uint64_t limit, uint32_t first_slot);
+int ram_init(struct ram *ram, uint64_t limit, uint32_t first_slot, bool in_core);
 
 /* Brings in so many bytes more, zeroed: their guest-physical address, -ENOMEM beyond the limit, -EINVAL if it is not a
  * multiple of RAM_STEP, or 0. Thread-safe. */

@@ -14,12 +14,14 @@
 #include "linux/exec.h"
 #include "linux/fault.h"
 #include "linux/fds.h"
+#include "linux/policy.h"
 #include "linux/search.h"
 #include "linux/signals.h"
 
 #define STATUS_NOT_FOUND 127
 #define STATUS_CANNOT_RUN 126
 #define STATUS_NO_KVM 2
+#define STATUS_CANNOT_CONFINE 2
 
 static const struct linux_hooks no_hooks;
 
@@ -104,7 +106,8 @@ static int open_space(struct task *task)
     r = memory_start(&task->memory, task->mm_fd);
     if (r != 0)
         return r;
-    task->vdso = show_vdso();
+    /* What it tells, it tells without a call. */
+    task->vdso = policy_denies_vdso(task->policy) ? 0 : show_vdso();
     /* One run, of nothing: it makes the vCPU. Address 0 holds no code, so it comes back with a fault. */
     if (polder_run_sandbox(task->mm_fd, &task->params) != 0)
         return -errno;
@@ -143,7 +146,14 @@ static void system_call(struct task *task)
     if (hooks->enter)
         hooks->enter(task->opaque, &call);
     long result = 0;
-    enum calls_outcome outcome = calls_perform(task, &call, &result);
+    enum calls_outcome outcome = CALLS_RESULT;
+    if (policy_denies(task->policy, call.number)) {
+        result = -EPERM;
+        if (hooks->refused)
+            hooks->refused(task->opaque, &call, "denied");
+    } else {
+        outcome = calls_perform(task, &call, &result);
+    }
     if (outcome == CALLS_OVER)
         return;
     long was_call = -1;
@@ -196,10 +206,12 @@ static int loop(struct task *task)
     return task->exit_status;
 }
 
-int linux_run(const char *program, char **argv, char **envp, const struct linux_hooks *hooks, void *opaque)
+int linux_run(const char *program, char **argv, char **envp, const struct linux_setting *setting,
+    const struct linux_hooks *hooks, void *opaque)
 {
     struct task *task = &the_task;
-    *task = (struct task){.mm_fd = -1, .report_fd = -1, .hooks = hooks ? hooks : &no_hooks, .opaque = opaque};
+    *task = (struct task){
+        .mm_fd = -1, .report_fd = -1, .policy = setting->policy, .hooks = hooks ? hooks : &no_hooks, .opaque = opaque};
     task->alt_stack.flags = SS_DISABLE;
 
     char path[PATH_MAX];
@@ -225,6 +237,8 @@ int linux_run(const char *program, char **argv, char **envp, const struct linux_
         return cannot_run(plan->culprit, -r, plan->reason.text);
     exec_free(plan);
     free(plan);
+    if (!setting->confine(setting->confine_opaque))
+        return STATUS_CANNOT_CONFINE;
     if (task->hooks->started)
         task->hooks->started(opaque, path, argv, envp, envp_addr, task->mm_fd);
     return loop(task);

@@ -48,7 +48,8 @@ struct linux_hooks {
      */
     void (*enter)(void *opaque, const struct linux_call *call);
     void (*leave)(void *opaque, const struct linux_call *call, long result);
-    /* Between enter and leave: the personality does not carry this call (clone, fork, ...); why is one phrase. */
+    /* Between enter and leave: the personality does not carry this call (clone, fork, ...), or the policy denies it;
+     * why is one phrase. */
     void (*refused)(void *opaque, const struct linux_call *call, const char *why);
     /* A signal is about to reach the program's handler, or is a fault that will kill it. */
     void (*signal)(void *opaque, const siginfo_t *info);
@@ -57,13 +58,24 @@ struct linux_hooks {
     void (*killed)(void *opaque, int sig, bool core);
 };
 
+struct linux_policy;
+
+/* How a program is run. */
+struct linux_setting {
+    const struct linux_policy *policy; /* NULL: it may make any call that is carried */
+    /* The last thing before the program's first instruction; false: it does not run, and the status is 2. */
+    bool (*confine)(void *opaque);
+    void *confine_opaque;
+};
+
 /*
  * Finds program as a shell does (PATH of envp unless it contains a slash), loads it, runs it to its end and returns the
  * status to exit with. If the program dies of a fault, this process dies of the same signal and the call does not
  * return. What goes wrong before the program's first instruction is one line on stderr and the status 127 (not found),
  * 126 (cannot be run) or 2 (KVM cannot be had). hooks may be NULL. Once per process.
  */
-int linux_run(const char *program, char **argv, char **envp, const struct linux_hooks *hooks, void *opaque);
+int linux_run(const char *program, char **argv, char **envp, const struct linux_setting *setting,
+    const struct linux_hooks *hooks, void *opaque);
 
 /*
  * Makes fd one of the monitor's own: moves it out of the program's reach, close-on-exec, and returns its new number;

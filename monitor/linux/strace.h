@@ -21,7 +21,10 @@ struct strace {
     int fd;                                                                   /* where the text goes */
     ssize_t (*read)(void *opaque, void *buf, size_t count, uint64_t address); /* as polder_read */
     void *opaque;
+    const char *name; /* of the file, for the complaint that it cannot be written; NULL: without one */
+    int complaints;   /* where that goes */
 
+    bool ended; /* it cannot be written any more */
     /* Text that has not been written yet, and how long the line is so far. */
     char text[1 << 14];
     size_t used;

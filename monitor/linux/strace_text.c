@@ -4,23 +4,63 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+/* A pipe that nobody reads any more is SIGPIPE, which is not the program's. */
+static ssize_t write_quietly(int fd, const char *text, size_t size)
+{
+    static const struct timespec now;
+    struct stat st;
+    sigset_t sigpipe, before, pending;
+    if (fstat(fd, &st) == 0 && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode)) {
+        return write(fd, text, size);
+    }
+    sigemptyset(&sigpipe);
+    sigaddset(&sigpipe, SIGPIPE);
+    sigprocmask(SIG_BLOCK, &sigpipe, &before);
+    sigpending(&pending);
+    ssize_t wrote = write(fd, text, size);
+    int error = errno;
+    if (wrote < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE)) {
+        sigtimedwait(&sigpipe, NULL, &now);
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return wrote;
+}
+
+/* The trace cannot be written any more; the program goes on. Where somebody may want to know, he is told why. */
+static void end_trace(struct strace *s)
+{
+    char text[512];
+    s->ended = true;
+    if (s->name && errno != EPIPE) {
+        int size =
+            snprintf(text, sizeof(text), "polder trace: %s: %s; the trace ends here\n", s->name, strerror(errno));
+        write_quietly(s->complaints, text, (size_t)size < sizeof(text) ? (size_t)size : sizeof(text) - 1);
+    }
+}
 
 void strace_flush(struct strace *s)
 {
     size_t done = 0;
-    while (done < s->used) {
-        ssize_t wrote = write(s->fd, s->text + done, s->used - done);
-        if (wrote < 0 && errno == EINTR) {
-            continue;
+    while (done < s->used && !s->ended) {
+        ssize_t wrote = write_quietly(s->fd, s->text + done, s->used - done);
+        if (wrote > 0) {
+            done += (size_t)wrote;
+        } else if (wrote < 0 && errno == EAGAIN) {
+            struct pollfd fd = {.fd = s->fd, .events = POLLOUT};
+            poll(&fd, 1, -1); /* somebody else who has it too wants it not to block */
+        } else if (wrote == 0 || errno != EINTR) {
+            end_trace(s);
         }
-        if (wrote <= 0) {
-            break; /* nobody reads it any more; the program goes on */
-        }
-        done += (size_t)wrote;
     }
     s->used = 0;
 }

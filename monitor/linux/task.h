@@ -38,7 +38,8 @@ struct task {
     bool over;     /* it has exited, with this status */
     int exit_status;
 
-    const struct linux_hooks *hooks; /* never NULL */
+    const struct linux_policy *policy; /* or NULL */
+    const struct linux_hooks *hooks;   /* never NULL */
     void *opaque;
 };
 

@@ -34,7 +34,7 @@ says() {
 tells_all() {
     "$polder" info >"$work/text" 2>&1 || return 1
     for word in kind "ring 0" "page tables" "a trap" "a bare exit" "vector state" "XSAVE area" "CR4 in use" \
-        guest-physical memslots vCPUs TSC hosted resident; do
+        guest-physical memslots vCPUs TSC hosted resident confinement; do
         grep -q "^$word: *[^ ]" "$work/text" || {
             echo "no line about $word" >>"$work/text"
             return 1
@@ -44,7 +44,7 @@ tells_all() {
 tells_all
 result "everything is told"
 
-"$polder" info --json >"$work/json" 2>&1 && valid_json "$work/json" && says usable true && says hosted true
+"$polder" info --json >"$work/json" 2>&1 && valid_json "$work/json" && says usable true && says hosted true && says seccomp true
 result "as JSON"
 
 case $(cat /sys/module/kvm_amd/parameters/npt /sys/module/kvm_intel/parameters/ept 2>/dev/null) in

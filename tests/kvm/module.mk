@@ -3,7 +3,7 @@
 
 KVM_TEST_NAMES := errors maps faults copy threads signals fpu self fork apply allocator random boot_terminal
 KVM_TEST_PROGRAMS := $(KVM_TEST_NAMES:%=$(B)/tests/kvm/%)
-KVM_TESTS := $(KVM_TEST_PROGRAMS) $(B)/tests/kvm/bypass $(B)/tests/kvm/info $(B)/tests/kvm/boot
+KVM_TESTS += $(KVM_TEST_PROGRAMS) $(B)/tests/kvm/bypass $(B)/tests/kvm/info $(B)/tests/kvm/boot
 KVM_TEST_SHARED := $(B)/tests/kvm/sandbox.o $(B)/tests/kvm/snippets.o
 
 $(B)/tests/kvm/snippets.o: tests/kvm/snippets.S

@@ -290,7 +290,7 @@ static int scale(void)
 #if __STDC_HOSTED__
     int n = value ? atoi(value) : 1;
 #else /* where ring 0 is emulated it is slow; where the whole machine is, not so very */
-    int n = value ? atoi(value) : shim_ring0_is_emulated() ? 40 : shim_processor_is_tcg() ? 4 : 1;
+    int n = value ? atoi(value) : shim_ring0_is_emulated() ? 40 : shim_processor_is_tcg() ? 8 : 1;
 #endif
 
     return n > 0 ? n : 1;

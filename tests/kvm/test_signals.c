@@ -12,6 +12,7 @@
 #if __STDC_HOSTED__ /* a kernel has no signals: tests/resident has what ends a run there */
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 static atomic_int handled;
 static struct polder_params *kick_from_handler;
@@ -502,6 +503,46 @@ static void deadlines_and_kicks(void **state)
 }
 
 #if __STDC_HOSTED__ /* signals */
+/* Edits of page tables that take longer than a tick of the caller's: they are done all the same, and then the run. */
+static void ticks_while_much_was_changed(void **state)
+{
+    (void)state;
+    enum { PAGES = 4096 };
+    static struct polder_op ops[PAGES / 2];
+    struct box box;
+    timer_t timer;
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+
+    box_open(&box);
+    install(SIGUSR1, count_signal);
+    assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+    box_map(&box, BOX_FREE, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    /* Every second one, or it would be a few large pages. */
+    for (size_t i = 0; i < PAGES / 2; i++)
+        ops[i] = (struct polder_op){.code = POLDER_OP_MPROTECT,
+            .prot = PROT_READ | PROT_WRITE | PROT_EXEC,
+            .start = (char *)BOX_FREE + 2 * i * PAGE,
+            .length = PAGE};
+    assert_ok(polder_apply(box.fd, ops, PAGES / 2));
+    box_syscall(&box, sn_touch_pages, BOX_FREE, PAGES);
+    assert_ok(polder_mprotect((void *)BOX_FREE, PAGES * PAGE, PROT_NONE, box.fd));
+    uint32_t reason;
+    int ticks = 0;
+    do {
+        /* From one to the next, all edits at once would not be done. */
+        const struct itimerspec tick = {.it_value.tv_nsec = 2000000};
+        assert_int_equal(timer_settime(timer, 0, &tick, NULL), 0);
+        reason = box_run(&box, sn_syscall, 0, 0);
+        assert_true(reason == POLDER_SYSCALL || reason == POLDER_SIGNAL);
+        ticks++;
+    } while (reason == POLDER_SIGNAL && ticks < 2000);
+    assert_int_equal(reason, POLDER_SYSCALL);
+    assert_int_equal(timer_delete(timer), 0);
+    for (size_t i = 0; i < PAGES; i += 97)
+        box_fault(&box, sn_load, BOX_FREE + i * PAGE, 0, BOX_FREE + i * PAGE, PF_P | PF_U);
+    box_close(&box);
+}
+
 /* The library has no signals, threads or masks of its own that a caller could notice. */
 static void nothing_of_the_callers_is_touched(void **state)
 {
@@ -520,7 +561,7 @@ static void nothing_of_the_callers_is_touched(void **state)
     assert_int_equal(box_run(&box, sn_spin, BOX_DATA, 0), POLDER_DEADLINE);
     polder_kick(&box.params);
     assert_int_equal(box_run(&box, sn_spin, BOX_DATA, 0), POLDER_KICK);
-    assert_int_equal(own_threads(), threads);
+    assert_true(own_threads() <= threads); /* one that an earlier test has joined may be seen a moment longer */
     for (int i = 1; i < 64; i++) {
         if (sigaction(i, NULL, &after) == 0)
             assert_ptr_equal(after.sa_handler, before[i].sa_handler);
@@ -556,6 +597,7 @@ int main(void)
         cmocka_unit_test(deadlines),
         cmocka_unit_test(deadlines_and_kicks),
 #if __STDC_HOSTED__
+        cmocka_unit_test(ticks_while_much_was_changed),
         cmocka_unit_test(nothing_of_the_callers_is_touched),
 #endif
     };

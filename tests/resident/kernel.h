@@ -15,9 +15,8 @@
 
 #define KERNEL_CODE 0x11000000ul /* where code.S lies in a space; two pages */
 
-extern const char code_begin[], code_end[], code_prefetch[], code_copy[], code_fill[], code_mov_ss[], code_mov_ss_end[],
-    code_int1[], code_int1_end[], code_compat_syscall[], code_compat_target[], code_compat_target_end[],
-    code_load_registers[], code_loop[], code_loop_end[], code_descriptors[], code_clflush[], code_cow[];
+extern const char code_begin[], code_end[], code_prefetch[], code_copy[], code_fill[], code_loop[], code_loop_end[],
+    code_clflush[];
 #define CODE(name) (KERNEL_CODE + (uintptr_t)((name)-code_begin))
 
 static inline void map_code(int space)
@@ -33,7 +32,7 @@ static inline void map_code(int space)
 /* How often: on a processor, where ring 0 is emulated. */
 static inline int times(int native, int emulated)
 {
-    int n = shim_ring0_is_emulated() ? emulated : shim_processor_is_tcg() ? native / 4 : native;
+    int n = shim_ring0_is_emulated() ? emulated : shim_processor_is_tcg() ? native / 8 : native;
 
     return n > 0 ? n : 1;
 }

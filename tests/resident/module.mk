@@ -2,13 +2,15 @@
 # nothing of them. Those of RESIDENT_SAME are the hosted library's own tests, tests/kvm/test_*.c, compiled against the
 # run-time inside the guest and the shim; the others are of the run-time alone.
 RESIDENT_SAME := apply maps copy faults errors random self fpu threads signals
-RESIDENT_OWN := cpus privileged hostile time memory references once
-RESIDENT_TESTS := $(patsubst %,build/tests/resident/%,$(RESIDENT_SAME) $(RESIDENT_OWN))
-resident_cpus = $(if $(filter threads signals fpu errors self cpus references,$(1)),4,1)
-resident_memory = $(if $(filter memory,$(1)),16M,256M)
+RESIDENT_OWN := cpus privileged time memory references once
+# tests/protocol's and tests/hostile's, which are both as well; named by their module.mk, whose rules make the kernels.
+RESIDENT_HOSTILE := $(HOSTILE_RESIDENT:%=hostile-%)
+RESIDENT_TESTS := $(patsubst %,build/tests/resident/%,$(RESIDENT_SAME) $(RESIDENT_OWN) $(RESIDENT_HOSTILE) $(PROTOCOL_RESIDENT))
+resident_cpus = $(if $(filter threads stress hostile-holes hostile-loops signals fpu errors self cpus references,$(1)),4,1)
+resident_memory = $(if $(filter memory,$(1)),16M,$(if $(filter hostile-many,$(1)),32M,256M))
 
 RESIDENT_TEST_CFLAGS := $(KERNEL_CFLAGS) -nostdinc -isystem $(shell $(CC) -print-file-name=include) \
-	-Itests/resident/shim -Itests/resident -Itests/kvm
+	-Itests/resident/shim -Itests/resident -Itests/kvm -Itests/hostile
 RESIDENT_TEST_SHARED := $(patsubst %,build/tests/resident/obj/%.o,$(wildcard tests/resident/shim/*.c tests/resident/shim/*.S) tests/resident/code.S \
 	tests/kvm/sandbox.c tests/kvm/snippets.S)
 

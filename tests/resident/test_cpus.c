@@ -207,8 +207,8 @@ static void take_pages_away(int count, int rounds)
 static void pages_that_were_taken_away(void **state)
 {
     (void)state;
-    take_pages_away(1, times(6000, 100));
-    take_pages_away(2, times(160, 8)); /* more vCPUs than processors, it may be: their turns are long */
+    take_pages_away(1, times(1500, 100));
+    take_pages_away(2, times(60, 8)); /* more vCPUs than processors, it may be: their turns are long */
 }
 
 /* Memory that is cut under a writer: it gets BUS, and whoever has the page next has it alone. */
@@ -219,7 +219,7 @@ static void memory_that_is_cut(void **state)
     struct writer writer;
     int memory = make_file(1, 0);
     unsigned dirty = 0;
-    const int rounds = times(4000, 60);
+    const int rounds = times(1000, 60);
 
     box_open(&box);
     box_map(&box, at, PAGE, RW, MAP_SHARED, memory, 0);
@@ -290,7 +290,7 @@ static void the_kernels_own_mappings(void **state)
     int memory = make_file(64, 9000);
     uint64_t same = 0;
     uint64_t *last = NULL;
-    const int rounds = times(4000, 60);
+    const int rounds = times(1000, 60);
 
     assert_int_equal(pthread_create(&r.thread, NULL, reader_main, &r), 0);
     for (int round = 0; round < rounds; round++) {
@@ -360,7 +360,7 @@ static void roots_that_are_left(void **state)
     (void)state;
     struct box box;
     struct visitor v = {.fd = -1};
-    const int rounds = times(3000, 40);
+    const int rounds = times(1000, 40);
     int kept = 0;
 
     box_open(&box);
@@ -430,7 +430,7 @@ static void a_context_that_wanders(void **state)
     struct box box;
     struct hopper hoppers[HOPPERS];
     atomic_int turn = 0;
-    const int rounds = times(400, 30);
+    const int rounds = times(200, 30);
 
     box_open(&box);
     for (int i = 0; i < HOPPERS; i++) {

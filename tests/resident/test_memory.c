@@ -83,7 +83,7 @@ static void ten_thousand_forks(void **state)
 {
     (void)state;
     struct box box;
-    const uint64_t count = (uint64_t)times(40000, 150);
+    const uint64_t count = (uint64_t)times(80000, 150);
 
     box_open(&box);
     box_map_anonymous(&box, at, 4 * PAGE, RW);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What ring 3 can do to privileged memory: nothing. It is read, written, jumped into, prefetched and run across, in
- * pages of every size: privileged pages of the lower half, the kernel's image, its mappings, the direct map, the vCPUs'
- * areas. Each attempt is a page fault with exactly the error code that polder.h promises, and what is there stays.
+ * What ring 3 can do to the memory of the kernel above it: nothing. Its image, its mappings, the direct map, the vCPUs'
+ * areas are read, written, jumped into and prefetched. Each attempt is a page fault with exactly the error code that
+ * polder.h promises, and what is there stays. tests/hostile/test_privileged.c has more ways, and the lower half.
  */
 #include "kernel.h"
 
@@ -86,89 +86,6 @@ static void open_box(struct box *box)
     map_code(box->fd);
 }
 
-/* ---------------------------------------------------------------- the lower half */
-
-static void pages_of_the_lower_half(void **state)
-{
-    (void)state;
-    struct box box;
-    uint64_t word = 0x5ec4e7, got;
-
-    open_box(&box);
-    for (int way = 0; way < 4; way++) {
-        /* Mapped privileged; made so before and after ring 3 has used it; shared memory. */
-        if (way < 2)
-            box_map(&box, at, 3 * PAGE, ALL_RWX | (way ? 0 : POLDER_PRIVILEGED), ANONYMOUS, -1, 0);
-        else
-            box_map(&box, at, 3 * PAGE, ALL_RWX, way == 2 ? ANONYMOUS : MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (way == 2)
-            box_syscall(&box, sn_touch_pages, at, 3);
-        if (way)
-            assert_ok(polder_mprotect((void *)at, 3 * PAGE, ALL_RWX | POLDER_PRIVILEGED, box.fd));
-        for (int touched = 0; touched < 2; touched++) {
-            for (size_t page = 0; page < 3; page++) {
-                try_all(&box, at + page * PAGE + 64, PF_P);
-                try_jump(&box, at + page * PAGE + 64, PF_P);
-            }
-            for (size_t page = 0; page < 3; page++) {
-                uint64_t where = at + page * PAGE + 64;
-                assert_int_equal(polder_read(box.fd, &got, sizeof(got), where), sizeof(got));
-                assert_int_equal(got, touched ? word : 0);
-                assert_int_equal(polder_write(box.fd, &word, sizeof(word), where), sizeof(word));
-            }
-        }
-        assert_ok(polder_mprotect((void *)at, 3 * PAGE, RW, box.fd));
-        assert_int_equal(box_load(&box, at + 64), word);
-    }
-    box_close(&box);
-}
-
-/* Over the edge between a page of ring 3's and one that is not: instructions, loads, stores, strings. */
-static void across_the_edge(void **state)
-{
-    (void)state;
-    struct box box;
-    const uint64_t edge = at + PAGE;
-    uint64_t got;
-    /* movabs $imm64, %rax; syscall: 12 bytes, begun up to 11 bytes before the edge */
-    static const unsigned char code[] = {0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8, 0x0f, 0x05};
-
-    open_box(&box);
-    box_map_anonymous(&box, at, 2 * PAGE, ALL_RWX);
-    for (uint64_t before = 1; before < sizeof(code); before++) {
-        assert_ok(polder_mprotect((void *)edge, PAGE, ALL_RWX, box.fd));
-        assert_int_equal(polder_write(box.fd, code, sizeof(code), edge - before), sizeof(code));
-        box.params.regs.rax = 99;
-        run(&box, edge - before);
-        assert_int_equal(box.params.reason, POLDER_SYSCALL);
-        assert_int_equal(box.params.regs.orig_rax, 0x0807060504030201);
-        assert_ok(polder_mprotect((void *)edge, PAGE, ALL_RWX | POLDER_PRIVILEGED, box.fd));
-        box.params.regs.rax = 99;
-        run(&box, edge - before);
-        is_fault(&box, edge, PF_P | PF_U | PF_I, "an instruction over the edge");
-        /* Nothing of it has been done; with ten bytes or more before the edge it is the second one. */
-        assert_int_equal(box.params.regs.rip, edge - before + (before >= 10 ? 10 : 0));
-        assert_int_equal(box.params.regs.rax, before >= 10 ? 0x0807060504030201 : 99);
-    }
-    for (uint64_t before = 1; before < 8; before++) {
-        box_fault(&box, sn_load, edge - before, 0, edge, PF_P | PF_U);
-        assert_int_equal(polder_read(box.fd, &got, sizeof(got), edge - 8), sizeof(got));
-        box_fault(&box, sn_store, edge - before, 0x4242424242424242, edge, PF_P | PF_U | PF_W);
-        uint64_t after;
-        assert_int_equal(polder_read(box.fd, &after, sizeof(after), edge - 8), sizeof(after));
-        assert_int_equal(after, got); /* not even the half that it may */
-    }
-    /* A string goes as far as it may, and says how far. */
-    box.params.regs.rsi = BOX_DATA;
-    box.params.regs.rdi = edge - 100;
-    box.params.regs.rcx = 300;
-    run(&box, CODE(code_copy));
-    is_fault(&box, edge, PF_P | PF_U | PF_W, "rep movsb over the edge");
-    assert_int_equal(box.params.regs.rcx, 200);
-    assert_int_equal(box.params.regs.rdi, edge);
-    box_close(&box);
-}
-
 /* ---------------------------------------------------------------- the upper half */
 
 struct tables {
@@ -237,72 +154,6 @@ static void the_upper_half(void **state)
     }
     assert_ok(polder_munmap(mapped, 4 * PAGE, -1));
     close(memory);
-    box_close(&box);
-}
-
-/* Into the middle of what privileged code there is: every place of the entry, the image and the mapped code. */
-static void into_the_entry(void **state)
-{
-    (void)state;
-    struct box box;
-    struct tables idtr;
-    uint32_t low, high;
-    uint64_t seed = 6;
-
-    __asm__ volatile("sidt %0" : "=m"(idtr));
-    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(0xc0000082u));
-    const uint64_t lstar = (uint64_t)high << 32 | low, area = idtr.base - AREA_IDT;
-    assert_true(lstar >= area + AREA_CODE && lstar < area + AREA_CODE + AREA_CODE_SIZE);
-    open_box(&box);
-    for (uint64_t address = area + AREA_CODE; address < area + AREA_CODE + AREA_CODE_SIZE;
-         address += times(1, 64) + random_next(&seed) % times(8, 64))
-        if (address != lstar)
-            try_jump(&box, address, 0);
-    for (int i = 0; i < times(4000, 100); i++)
-        try_jump(&box, BOOT_IMAGE_MIN + random_next(&seed) % (64 * PAGE), 0);
-    /*
-     * At the entry of SYSCALL itself. On PVM that is what SYSCALL looks like; then it must be no more than a system
-     * call with these rcx and r11.
-     */
-    for (int i = 0; i < 4; i++) {
-        static const uint64_t rcx[] = {BOX_CODE + 5, 0x8000000000000000, 0xffffffff80000000, 0x7fffffffffff};
-        box.params.regs.rcx = rcx[i];
-        box.params.regs.r11 = UINT64_MAX;
-        box.params.regs.rax = 39;
-        aim(&box.params, sn_jump, lstar, 0);
-        assert_int_equal(polder_run_sandbox(box.fd, &box.params), 0);
-        if (box.params.reason == POLDER_SYSCALL) {
-            assert_true(shim_ring0_is_emulated());
-            assert_int_equal(box.params.regs.rip, rcx[i]);
-            assert_int_equal(box.params.regs.orig_rax, 39);
-            assert_int_equal(
-                box.params.regs.eflags & (EFLAGS_IOPL | EFLAGS_NT | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP), 0);
-            assert_int_equal(box.params.regs.cs, 0x33);
-        } else {
-            is_fault(&box, lstar, PF_U | PF_I, "a jump to the entry of SYSCALL");
-            assert_int_equal(box.params.regs.rcx, rcx[i]);
-        }
-        box_syscall(&box, sn_syscall, 0, 0);
-    }
-    box_close(&box);
-}
-
-static void not_canonical(void **state)
-{
-    (void)state;
-    struct box box;
-    static const uint64_t odd[] = {0x0000800000000000, 0xffff7ffffffffff8, 0x8000000000000000, 0x4000000000000000};
-
-    open_box(&box);
-    for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
-        box_exception(&box, sn_load, odd[i], 13, 0, SNIPPET(sn_load));
-        box_exception(&box, sn_store, odd[i], 13, 0, SNIPPET(sn_store));
-        assert_int_equal(box_run(&box, sn_jump, odd[i], 0), POLDER_EXCEPTION);
-        assert_int_equal(box.params.vector, 13);
-        box.params.regs.rdi = odd[i];
-        run(&box, CODE(code_prefetch));
-        assert_int_equal(box.params.reason, POLDER_SYSCALL);
-    }
     box_close(&box);
 }
 
@@ -445,11 +296,7 @@ static void mistakes_with_the_upper_half(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pages_of_the_lower_half),
-        cmocka_unit_test(across_the_edge),
         cmocka_unit_test(the_upper_half),
-        cmocka_unit_test(into_the_entry),
-        cmocka_unit_test(not_canonical),
         cmocka_unit_test(usable_in_every_space),
         cmocka_unit_test(the_kernels_own_space),
         cmocka_unit_test(mistakes_with_the_upper_half),

@@ -1,0 +1,3 @@
+# Tables that go with nothing present in them are no change.
+# found by: an empty table
+/change->changed |= loaded && change->tables.count;/d

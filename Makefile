@@ -40,7 +40,7 @@ $(B)/%.pic.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -fPIC -fvisibility=hidden -c $< -o $@
 
-include $(wildcard guest-stub/*/module.mk tests/*/module.mk bench/module.mk examples/module.mk examples/*/module.mk)
+include $(wildcard uml/module.mk guest-stub/*/module.mk tests/*/module.mk bench/module.mk examples/module.mk examples/*/module.mk)
 
 # The stub: assembled, linked flat, and carried in the library as bytes. Its size is told at every build.
 $(B)/guest-stub/stub.o: guest-stub/stub.S include/polder/abi.h
@@ -127,13 +127,13 @@ demo: deps
 # KIND=npt or KIND=npt0 the nested machine.
 # What umlike shows of the monitor, kvm/boot shows too, and sooner.
 SAN_TESTS := $(patsubst build/%,build/san/%,$(UNIT_TESTS) $(FUZZ_TESTS) $(filter-out %/umlike %/resident_inject,$(KVM_TESTS)))
-export NESTED_TESTS := $(KVM_TESTS) $(PROTOCOL_KVM_TESTS) $(RESIDENT_TESTS) $(if $(PROGRAM_TESTS),tests/programs/run)
+export NESTED_TESTS := $(KVM_TESTS) $(PROTOCOL_KVM_TESTS) $(RESIDENT_TESTS) $(if $(PROGRAM_TESTS),tests/programs/run) $(UML_TESTS)
 export TESTS KIND
 tests: all $(UNIT_TESTS) $(FUZZ_TESTS) $(PROTOCOL_TESTS) $(PROTOCOL_KVM_TESTS) $(KVM_TESTS) $(RESIDENT_TESTS) $(PROGRAM_TESTS)
 san-tests:
 	@$(MAKE) --no-print-directory SAN=address,undefined $(SAN_TESTS)
-check: deps
-	@$(MAKE) --no-print-directory -j$$(nproc) tests san-tests
+check: deps uml-deps
+	@$(MAKE) --no-print-directory -j$$(nproc) tests san-tests uml-tests
 	@tests/run $(UNIT_TESTS) $(NESTED_TESTS) $(FUZZ_TESTS) $(PROTOCOL_TESTS) tests/install/run $(SAN_TESTS) tests/nested/suite
 check-host: tests
 	@tests/run $(UNIT_TESTS) $(NESTED_TESTS) $(FUZZ_TESTS) $(PROTOCOL_TESTS) tests/install/run
@@ -167,8 +167,8 @@ uninstall:
 # ---- Form. Not part of check: releases of clang-format do not agree with each other.
 SCRIPTS := tests/run tests/nested/kernel tests/nested/run tests/nested/suite tests/nested/init \
 	tests/programs/run tests/programs/guest-files tests/install/run tests/boot/boot.sh tests/resident/boot.sh \
-	tests/umlike/run tests/confine/policy.sh tests/protocol/broken.sh tests/protocol/broken-stress.sh tests/protocol/shootdown.sh examples/hello.sh examples/bothways.sh examples/umlike/init \
-	.ci/run
+	tests/umlike/run tests/confine/policy.sh tests/protocol/broken.sh tests/protocol/broken-stress.sh tests/protocol/shootdown.sh examples/hello.sh examples/bothways.sh examples/umlike/init uml/build uml/boot uml/init \
+	tests/uml/run tests/uml/long tests/uml/driver tests/uml/init $(filter-out %.py,$(wildcard tests/uml/scripts/*)) bench/uml/make bench/uml/python bench/uml/root .ci/run
 SOURCES = $(shell git ls-files '*.c' '*.h')
 lint:
 	$(call install-packages,$(LINT_DEPS))
@@ -188,6 +188,8 @@ help:
 	@echo '                  TESTS=kvm/faults narrows all of these, KIND=npt or KIND=npt0 the last'
 	@echo 'make fuzz         clang and libFuzzer on what reads hostile bytes, for a minute each; TARGET=elf SECONDS=600 for one'
 	@echo 'make deps         install the Debian packages that all this needs'
+	@echo 'make uml          user-mode Linux on libpolder: build/uml/linux; uml/boot boots it'
+	@echo 'make uml-demo     a shell in it, or a show where there is no terminal; make check-uml tests it at length'
 	@echo 'make install      with DESTDIR= and PREFIX= (/usr/local); make uninstall'
 	@echo 'make lint         shellcheck and clang-format; make format'
 	@echo 'make clean        remove build/ (downloads stay in .cache/)'

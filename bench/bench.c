@@ -458,6 +458,7 @@ static const struct {
     {"exits", group_exits},
     {"resident", group_resident},
     {"umlike", bench_umlike},
+    {"uml", bench_uml},
     {"maps", group_maps},
     {"spaces", group_spaces},
     {"touch", bench_touch},
@@ -472,7 +473,7 @@ static void usage(void)
                     "  -r  rounds of each case (15)\n"
                     "  -m  ms that a round should take (20)\n"
                     "  -c  seconds that a compute loop should take (3)\n"
-                    "  groups: trips exits resident umlike maps spaces touch start compute; all without any\n");
+                    "  groups: trips exits resident umlike uml maps spaces touch start compute; all without any\n");
     exit(2);
 }
 

@@ -84,6 +84,7 @@ bool count_program(char *const argv[], struct counts *counts);
 
 /* Programs under `polder run` against the same natively: programs.c. */
 void bench_umlike(void); /* umlike.c */
+void bench_uml(void);    /* uml.c */
 void bench_compute(void);
 void bench_start(void);
 void bench_touch(void);

@@ -1,7 +1,7 @@
 # bench: what things cost. `make bench` prints one table; build/bench/bench by itself takes options. Everything is
 # linked statically, so that the same files can be carried into the nested machine.
 
-BENCH_OBJ := $(patsubst %,$(B)/bench/%.o,bench bare bare_guest peers hosted resident umlike counted programs)
+BENCH_OBJ := $(patsubst %,$(B)/bench/%.o,bench bare bare_guest peers hosted resident umlike uml counted programs)
 BENCH := $(B)/bench/bench $(B)/bench/hash $(B)/bench/touch $(B)/bench/resident-kernel $(B)/bench/processes
 
 $(B)/bench/bare_guest.o: bench/bare_guest.S
@@ -20,4 +20,12 @@ bench-programs: $(BENCH) umlike
 bench: all $(BENCH) umlike
 	$(B)/bench/bench
 
-.PHONY: bench bench-programs
+# Both kernels of user-mode Linux, into build/bench/uml, from where the nested machine takes them: it needs
+# `-f bench/uml -m 2048' for them, and wants `uml' as the argument.
+bench-uml: uml uml-tests bench-programs
+	uml/build -p
+	@mkdir -p build/bench/uml
+	cp $(POLDER_UML)/linux $(POLDER_UML)/linux-ptrace build/bench/uml/
+	$(B)/bench/bench uml
+
+.PHONY: bench bench-programs bench-uml

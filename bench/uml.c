@@ -34,8 +34,6 @@ static const struct row {
 
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
-#define OF_PROCESSES "getpid fault mmap fork exec pipe signal"
-
 static char build[400]; /* .../build */
 
 /* This command, natively or in a kernel on an initramfs. */
@@ -48,6 +46,13 @@ static void wrap(char *line, size_t size, int way, const char *command)
             "cd %s/.. && sh %s/tests/uml/boot -t 900 -m 256M -a initrd=%s/tests/uml/initrd.cpio -k %s/bench/uml/%s "
             "'%s' 2>/dev/null",
             build, build, build, build, way == POLDER ? "linux" : "linux-ptrace", command);
+}
+
+/* BENCH_UML names the rows that are wanted; all without it. */
+static bool wanted(const char *name)
+{
+    const char *names = getenv("BENCH_UML");
+    return !names || strstr(names, name);
 }
 
 static void note(struct figure figures[][WAYS], int way, const char *name, double value)
@@ -87,14 +92,19 @@ static void one_round(struct figure figures[][WAYS], int way)
 {
     char line[3000], command[1000];
     const char *scale = getenv("BENCH_PROCESSES") ? getenv("BENCH_PROCESSES") : "10";
+    size_t used = (size_t)snprintf(command, sizeof(command), "%s/bench/processes %s", build, scale), none = used;
 
-    snprintf(command, sizeof(command), "%s/bench/processes %s " OF_PROCESSES, build, scale);
-    wrap(line, sizeof(line), way, command);
-    listen(figures, way, line, "");
-    if (way != NATIVE)
+    for (size_t i = 0; i < ROWS; i++)
+        if (!rows[i].script && strcmp(rows[i].name, "boot") != 0 && wanted(rows[i].name))
+            used += (size_t)snprintf(command + used, sizeof(command) - used, " %s", rows[i].name);
+    if (used > none) {
+        wrap(line, sizeof(line), way, command);
+        listen(figures, way, line, "");
+    }
+    if (way != NATIVE && wanted("boot"))
         boot(figures, way);
     for (size_t i = 0; i < ROWS; i++) {
-        if (!rows[i].script)
+        if (!rows[i].script || !wanted(rows[i].name))
             continue;
         int length = way == NATIVE ? 0 : snprintf(command, sizeof(command), "sh %s/../bench/uml/root ", build);
         snprintf(command + length, sizeof(command) - (size_t)length, "%s/bench/processes -c \"sh %s/../bench/uml/%s\"",
@@ -130,6 +140,8 @@ void bench_uml(void)
             one_round(figures, way);
     for (size_t i = 0; i < ROWS; i++) {
         char text[96];
+        if (!wanted(rows[i].name))
+            continue;
         for (int way = 0; way < WAYS; way++) {
             struct figure *f = &figures[i][way];
             figure_finish(f);

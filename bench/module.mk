@@ -21,7 +21,7 @@ bench: all $(BENCH) umlike
 	$(B)/bench/bench
 
 # Both kernels of user-mode Linux, into build/bench/uml, from where the nested machine takes them: it needs
-# `-f bench/uml -m 2048' for them, and wants `uml' as the argument.
+# `-f bench/uml -m 3072' and the files of bench/uml/compiler for them, and wants `uml' as the argument.
 bench-uml: uml uml-tests bench-programs
 	uml/build -p
 	@mkdir -p build/bench/uml

@@ -55,15 +55,15 @@ static void work_on(void)
     fflush(stdout);
 }
 
-static void probe(void)
+static void probe(int most)
 {
     printf("open:");
-    for (int fd = 0; fd < 70000; fd++)
+    for (int fd = 0; fd < most; fd++)
         if (fcntl(fd, F_GETFD) != -1)
             printf(" %d", fd);
     printf("\nstat:");
     struct stat st;
-    for (int fd = 0; fd < 70000; fd++)
+    for (int fd = 0; fd < most; fd++)
         if (fstat(fd, &st) == 0)
             printf(" %d", fd);
     printf("\ndup:");
@@ -76,6 +76,7 @@ static void probe(void)
 int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "";
+    const int most = argc > 2 ? atoi(argv[2]) : 70000; /* descriptors to be tried */
     if (!strcmp(mode, "first")) {
         int fd = open("/dev/null", O_RDONLY), next = dup(fd), pair[2] = {-1, -1};
         if (pipe(pair))
@@ -99,7 +100,7 @@ int main(int argc, char **argv)
             count++;
         printf("by task: %d\n", count);
     } else if (!strcmp(mode, "probe")) {
-        probe();
+        probe(most);
     } else if (!strcmp(mode, "close-range")) {
         printf("%ld\n", syscall(SYS_close_range, 3, ~0u, 0));
     } else if (!strcmp(mode, "close-range-cloexec")) {
@@ -107,7 +108,7 @@ int main(int argc, char **argv)
         printf("%ld %d\n", syscall(SYS_close_range, 3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */), fcntl(fd, F_GETFD));
     } else if (!strcmp(mode, "close-each")) {
         int closed = 0;
-        for (int fd = 3; fd < 70000; fd++)
+        for (int fd = 3; fd < most; fd++)
             closed += close(fd) == 0;
         printf("closed %d\n", closed);
     } else if (!strcmp(mode, "dup-over")) {

@@ -168,7 +168,7 @@ uninstall:
 SCRIPTS := tests/run tests/nested/kernel tests/nested/run tests/nested/suite tests/nested/init \
 	tests/programs/run tests/programs/guest-files tests/install/run tests/boot/boot.sh tests/resident/boot.sh \
 	tests/umlike/run tests/confine/policy.sh tests/protocol/broken.sh tests/protocol/broken-stress.sh tests/protocol/shootdown.sh examples/hello.sh examples/bothways.sh examples/umlike/init uml/build uml/boot uml/init \
-	tests/uml/run tests/uml/long tests/uml/driver tests/uml/init $(filter-out %.py,$(wildcard tests/uml/scripts/*)) bench/uml/make bench/uml/python bench/uml/root .ci/run
+	tests/uml/run tests/uml/long tests/uml/driver tests/uml/init $(filter-out %.py,$(wildcard tests/uml/scripts/*)) bench/uml/make bench/uml/python bench/uml/root bench/uml/compiler .ci/run
 SOURCES = $(shell git ls-files '*.c' '*.h')
 lint:
 	$(call install-packages,$(LINT_DEPS))

@@ -20,7 +20,8 @@
 #include <polder/resident.h>
 #endif
 
-/* Where the many are: nothing else is near, in this process neither, nor is it where AddressSanitizer has its shadow (below 0x10007fff8000). */
+/* Where the many are: nothing else is near, in this process neither, nor is it where AddressSanitizer has its shadow
+ * (below 0x10007fff8000). */
 #define FIELD 0x200000000000ul
 
 static uint64_t many(int native, int emulated)

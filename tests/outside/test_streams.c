@@ -239,6 +239,34 @@ static void test_stop_at_work(void **state)
     exited(end(&job), 0);
 }
 
+/* Every call of the monitor's that waits is interrupted: what comes in goes out, once and in order. */
+static void test_stop_between_lines(void **state)
+{
+    (void)state;
+    struct job job;
+    int pipe[2];
+    char expected[4096];
+    size_t length = 0;
+    assert_int_equal(pipe2(pipe, O_CLOEXEC), 0);
+    start(&job, boot_echo, pipe[0]);
+    close(pipe[0]);
+    const int lines = 10 + scaled(200);
+    for (int i = 0; i < lines; i++) {
+        const int n = sprintf(expected + length, "line %d\n", i);
+        if (i % 3 == 0)
+            stop_and_go_on(job.pid);
+        assert_int_equal(write(pipe[1], expected + length, (size_t)n), n);
+        stop_and_go_on(job.pid);
+        if (i % 8 == 0)
+            expect(&job, expected + length);
+        length += (size_t)n;
+    }
+    close(pipe[1]);
+    expect(&job, expected);
+    assert_string_equal(job.text, expected);
+    exited(end(&job), 7);
+}
+
 /* ---------------------------------------------------------------- streams */
 
 /* Nobody reads until the pipe is full; then everything arrives. */
@@ -587,6 +615,7 @@ int main(void)
         cmocka_unit_test(test_fatal_signals),
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_stop_at_work),
+        cmocka_unit_test(test_stop_between_lines),
         cmocka_unit_test(test_full_pipe),
         cmocka_unit_test(test_no_reader),
         cmocka_unit_test(test_trace_without_reader),

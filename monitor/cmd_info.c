@@ -364,8 +364,8 @@ static void print_text(const struct info *info)
     printf("guest-physical:  %" PRIu32 " bits\n", kvm.gpa_bits);
     printf("memslots:        %" PRIu32 " (one for each 64 MiB in use, not for each mapping)\n", kvm.max_slots);
     printf("vCPUs:           %" PRIu32 " (one for each thread that runs sandboxes)\n", vcpus_limit());
-    printf("TSC:             %s, %" PRIu32 " kHz\n", kvm.tsc_offset ? "inside the same as outside" : "inside KVM's own",
-        kvm.tsc_khz);
+    printf("TSC:             %s%s, %" PRIu32 " kHz\n", kvm.tsc_same ? "inside the same as outside" : "inside KVM's own",
+        kvm.tsc_steady ? "" : ", which stands and leaps (the host's kernel does not trust its own)", kvm.tsc_khz);
     printf("hosted:          yes\n");
     printf("resident:        yes, by polder boot; ring 0 %s\n", kvm.native_ring0 ? "is the CPU's" : "is emulated");
     printf("confinement:     %s", confine_has_seccomp() ? "filter of system calls" : "NOT possible without seccomp");
@@ -414,7 +414,8 @@ static void print_json(const struct info *info)
     printf("},\n  \"xsave_bytes\": %zu,\n", polder_xstate_size());
     printf("  \"guest_physical_bits\": %" PRIu32 ",\n  \"memslots\": %" PRIu32 ",\n  \"vcpus\": %" PRIu32 ",\n",
         kvm.gpa_bits, kvm.max_slots, vcpus_limit());
-    printf("  \"tsc_same_as_outside\": %s,\n  \"tsc_khz\": %" PRIu32 ",\n", json_bool(kvm.tsc_offset), kvm.tsc_khz);
+    printf("  \"tsc_same_as_outside\": %s,\n  \"tsc_khz\": %" PRIu32 ",\n", json_bool(kvm.tsc_same), kvm.tsc_khz);
+    printf("  \"tsc_steady\": %s,\n", json_bool(kvm.tsc_steady));
     printf("  \"hosted\": true,\n  \"resident\": true,\n");
     printf("  \"seccomp\": %s,\n  \"landlock\": %d\n}\n", json_bool(confine_has_seccomp()), confine_landlock_abi());
 }

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "cmd_program.h"
 #include "linux/strace.h"
 #include <polder/polder.h>
@@ -84,13 +85,6 @@ static const struct argp argp = {
            "Status 127: no such program; 126: it cannot be run; 2: KVM cannot be had.",
 };
 
-static uint64_t now(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 static ssize_t read_program(void *opaque, void *buf, size_t count, uint64_t address)
 {
     const struct trace *trace = opaque;
@@ -130,13 +124,13 @@ static void on_enter(void *opaque, const struct linux_call *call)
             strace_flush(&trace->out);
         }
     }
-    trace->began = now();
+    trace->began = clock_ns(CLOCK_MONOTONIC);
 }
 
 static void on_leave(void *opaque, const struct linux_call *call, long result)
 {
     struct trace *trace = opaque;
-    uint64_t ended = now();
+    uint64_t ended = clock_ns(CLOCK_MONOTONIC);
     trace->mm_fd = call->mm_fd;
     if (!filter_has(&trace->filter, call->number)) {
         return;

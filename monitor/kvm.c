@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "kvm.h"
+#include "clock.h"
 #include "highfd.h"
 #include "hostmem.h"
 #include "state.h"
@@ -315,6 +316,58 @@ static int enable_apic(struct kvm_vcpu *vcpu)
     return call(vcpu->fd, KVM_SET_LAPIC, &apic);
 }
 
+static int get_msr(struct kvm_vcpu *vcpu, uint32_t index, uint64_t *value)
+{
+    union msrs msr = {.list.nmsrs = 1};
+    struct kvm_msr_entry *entry = msr.list.entries;
+    entry->index = index;
+    int got = call(vcpu->fd, KVM_GET_MSRS, &msr);
+    *value = entry->data;
+    return got < 0 ? got : got < 1 ? -EIO : 0;
+}
+
+/* How far the TSC inside is ahead of the one outside: between least and most. */
+static int tsc_ahead(struct kvm_vcpu *vcpu, int64_t *least, int64_t *most)
+{
+    uint64_t inside, before = __builtin_ia32_rdtsc();
+    int error = get_msr(vcpu, MSR_TSC, &inside);
+    *least = (int64_t)(inside - __builtin_ia32_rdtsc());
+    *most = (int64_t)(inside - before);
+    return error;
+}
+
+/*
+ * Where the host's kernel does not trust its TSC (processors that are not known to run alike, QEMU's among them), KVM
+ * lets a vCPU's stand while the vCPU is not in KVM_RUN, and moves it on by leaps there, whatever offset it was given
+ * (kvm_arch_vcpu_load, kvm_guest_time_update).
+ */
+static int look_at_tsc(struct kvm_vcpu *vcpu)
+{
+    enum { A_WHILE = 50000 }; /* many times what the host's TSCs may differ by */
+    int64_t least, most, then_least, then_most;
+    int error = tsc_ahead(vcpu, &least, &most);
+    for (uint64_t start = __builtin_ia32_rdtsc(); __builtin_ia32_rdtsc() - start < A_WHILE;)
+        ;
+    if (!error)
+        error = tsc_ahead(vcpu, &then_least, &then_most);
+    if (error)
+        return error;
+    kvm.tsc_same = least <= 0 && most >= 0 && then_least <= 0 && then_most >= 0;
+    kvm.tsc_steady = then_most >= least && then_least <= most;
+    return 0;
+}
+
+static int set_tsc(struct kvm_vcpu *vcpu)
+{
+    /* Offset 0: the TSC inside is the TSC outside, and a vDSO tells the right time. Not every KVM has it. */
+    uint64_t offset = 0;
+    struct kvm_device_attr attr = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uint64_t)&offset};
+    call(vcpu->fd, KVM_SET_DEVICE_ATTR, &attr);
+    int khz = call_number(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+    kvm.tsc_khz = khz > 0 ? (uint32_t)khz : 1000000;
+    return vcpu->id == 0 ? look_at_tsc(vcpu) : 0;
+}
+
 static int set_up(struct kvm_vcpu *vcpu, const struct kvm_ring0 *ring0)
 {
     int error = call(vcpu->fd, KVM_SET_CPUID2, &cpuid.header);
@@ -337,12 +390,9 @@ static int set_up(struct kvm_vcpu *vcpu, const struct kvm_ring0 *ring0)
     error = set_msrs(vcpu, ring0);
     if (error < 0)
         return error;
-    /* Offset 0: the TSC inside is the TSC outside, and a vDSO tells the right time. */
-    uint64_t offset = 0;
-    struct kvm_device_attr attr = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uint64_t)&offset};
-    kvm.tsc_offset = call(vcpu->fd, KVM_SET_DEVICE_ATTR, &attr) == 0;
-    int khz = call_number(vcpu->fd, KVM_GET_TSC_KHZ, 0);
-    kvm.tsc_khz = khz > 0 ? (uint32_t)khz : 1000000;
+    error = set_tsc(vcpu);
+    if (error < 0)
+        return error;
     error = enable_apic(vcpu);
     return error < 0 ? error : 0;
 }
@@ -468,29 +518,33 @@ int kvm_set_sigmask(struct kvm_vcpu *vcpu, const void *mask)
     return call(vcpu->fd, KVM_SET_SIGNAL_MASK, &argument);
 }
 
-int kvm_arm_deadline(struct kvm_vcpu *vcpu, uint64_t ns)
+static int set_deadline(struct kvm_vcpu *vcpu, uint64_t tsc)
 {
     union msrs msr = {.list.nmsrs = 1};
-    struct kvm_msr_entry *entry = msr.list.entries;
-    entry->index = MSR_TSC;
+    msr.list.entries[0] = (struct kvm_msr_entry){.index = MSR_TSC_DEADLINE, .data = tsc};
+    int set = call(vcpu->fd, KVM_SET_MSRS, &msr);
+    return set < 0 ? set : set < 1 ? -EIO : 0;
+}
+
+int kvm_arm_deadline(struct kvm_vcpu *vcpu, uint64_t ns)
+{
     uint64_t now = __builtin_ia32_rdtsc();
-    if (!kvm.tsc_offset) {
-        if (call(vcpu->fd, KVM_GET_MSRS, &msr) != 1)
-            return -EIO;
-        now = entry->data;
-    }
-    entry->index = MSR_TSC_DEADLINE;
+    int error = kvm.tsc_same ? 0 : get_msr(vcpu, MSR_TSC, &now);
+    if (error)
+        return error;
     unsigned __int128 ticks = (unsigned __int128)ns * kvm.tsc_khz / 1000000;
-    entry->data = ticks > INT64_MAX ? (uint64_t)INT64_MAX : now + (uint64_t)ticks + 1;
-    return call(vcpu->fd, KVM_SET_MSRS, &msr) == 1 ? 0 : -EIO;
+    uint64_t at = ticks > INT64_MAX ? (uint64_t)INT64_MAX : now + (uint64_t)ticks + 1;
+    if (!kvm.tsc_steady) {
+        uint64_t time = clock_ns(CLOCK_MONOTONIC);
+        vcpu->deadline_tsc = at;
+        vcpu->deadline_ns = ns > UINT64_MAX - time ? UINT64_MAX : time + ns;
+    }
+    return set_deadline(vcpu, at);
 }
 
 int kvm_disarm_deadline(struct kvm_vcpu *vcpu)
 {
-    union msrs msr = {.list.nmsrs = 1};
-    struct kvm_msr_entry *entry = msr.list.entries;
-    entry->index = MSR_TSC_DEADLINE;
-    return call(vcpu->fd, KVM_SET_MSRS, &msr) == 1 ? 0 : -EIO;
+    return set_deadline(vcpu, 0);
 }
 
 bool kvm_deadline_left(struct kvm_vcpu *vcpu, uint64_t *ns)
@@ -501,6 +555,11 @@ bool kvm_deadline_left(struct kvm_vcpu *vcpu, uint64_t *ns)
     entry[1].index = MSR_TSC_DEADLINE;
     if (call(vcpu->fd, KVM_GET_MSRS, &msr) != 2 || entry[1].data == 0)
         return false;
+    if (!kvm.tsc_steady && entry[1].data == vcpu->deadline_tsc) {
+        uint64_t time = clock_ns(CLOCK_MONOTONIC);
+        *ns = vcpu->deadline_ns > time ? vcpu->deadline_ns - time : 0;
+        return true;
+    }
     uint64_t ticks = entry[1].data > entry[0].data ? entry[1].data - entry[0].data : 0;
     *ns = (uint64_t)((unsigned __int128)ticks * 1000000 / kvm.tsc_khz);
     return true;

@@ -19,7 +19,8 @@ struct kvm_vm {
     uint64_t xcr0;
     uint64_t cr4;      /* what this KVM takes of SMEP, SMAP, UMIP, FSGSBASE, PCIDE, OSXSAVE */
     bool native_ring0; /* FSGSBASE and SMEP in the CPUID that KVM offers: ring 0 is the CPU's, not an emulator's */
-    bool tsc_offset;   /* KVM_VCPU_TSC_CTRL is there */
+    bool tsc_same;     /* the TSC inside is the TSC outside */
+    bool tsc_steady;   /* the TSC inside goes on at one pace, whether the vCPU runs or not */
     bool x2apic;
     bool readonly_slots; /* KVM_MEM_READONLY */
     uint32_t tsc_khz;
@@ -41,6 +42,7 @@ struct kvm_vcpu {
     int fd;
     uint32_t id;
     struct kvm_run *run;
+    uint64_t deadline_tsc, deadline_ns; /* what was armed last: the MSR's value, and when, by CLOCK_MONOTONIC */
 };
 
 #define KVM_CR4_PCIDE (1ull << 17)

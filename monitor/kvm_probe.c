@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "kvm_probe.h"
 
+#include "clock.h"
 #include "types.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +10,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The guest's physical memory, page by page. */
@@ -257,23 +257,16 @@ static int try_paging(const struct machine *m, struct kvm_probe *probe)
     return 0;
 }
 
-static uint64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static int measure_rate(const struct machine *m, struct kvm_probe *probe)
 {
     enum { ROUNDS = 10000, INSTRUCTIONS = 2 * ROUNDS + 1 };
     uint64_t best = UINT64_MAX;
     for (int i = 0; i < 3; i++) {
         int error = aim(m, 0, (struct kvm_regs){.rip = SUPERVISOR_AT(probe_count), .rcx = ROUNDS});
-        uint64_t began = now();
+        uint64_t began = clock_ns(CLOCK_MONOTONIC);
         if (!error)
             error = run(m, KVM_EXIT_IO);
-        best = min_u64(best, now() - began);
+        best = min_u64(best, clock_ns(CLOCK_MONOTONIC) - began);
         complete(m);
         if (error)
             return error;
@@ -294,10 +287,10 @@ static int measure_exits(const struct machine *m, struct kvm_probe *probe)
     uint64_t took[EXITS_TIMED];
     int error = aim(m, 0, (struct kvm_regs){.rip = SUPERVISOR_AT(probe_exits)});
     for (int i = -WARM_UP; i < EXITS_TIMED && !error; i++) {
-        uint64_t began = now();
+        uint64_t began = clock_ns(CLOCK_MONOTONIC);
         error = run(m, KVM_EXIT_IO);
         if (i >= 0)
-            took[i] = now() - began;
+            took[i] = clock_ns(CLOCK_MONOTONIC) - began;
     }
     complete(m);
     if (error)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "sandbox.h"
+#include "clock.h"
 #include "int_n.h"
 #include "vcpu.h"
 #include <errno.h>
 #include <polder/abi.h>
 #include <string.h>
-#include <time.h>
 
 #define EFLAGS_TF 0x100ull
 #define KNOWN_FLAGS (POLDER_SINGLE_STEP | POLDER_XSTATE_LOAD | POLDER_XSTATE_STORE)
@@ -32,13 +32,6 @@ struct run {
     uint64_t last_fault, last_generation;
     unsigned same_faults, window_losses;
 };
-
-static uint64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static int check(const struct polder_params *p)
 {
@@ -183,7 +176,7 @@ static bool ended_from_outside(struct run *run, int *failure)
     if (__atomic_load_n(&p->kicked, __ATOMIC_SEQ_CST) && __atomic_exchange_n(&p->kicked, 0, __ATOMIC_SEQ_CST))
         return report(run, POLDER_KICK, 0, 0, 0);
     if (__builtin_expect(run->deadline != 0, 0)) {
-        uint64_t time = now();
+        uint64_t time = clock_ns(CLOCK_MONOTONIC);
         if (time >= run->deadline)
             return report(run, POLDER_DEADLINE, 0, 0, 0);
         *failure = arm_deadline(run, time);
@@ -306,7 +299,7 @@ int sandbox_run(struct mm *mm, struct polder_params *params)
         return error;
     struct run run = {.mm = mm, .params = params, .own_tf = params->regs.eflags & EFLAGS_TF};
     if (params->deadline_ns) {
-        uint64_t time = now();
+        uint64_t time = clock_ns(CLOCK_MONOTONIC);
         run.deadline = params->deadline_ns > UINT64_MAX - time ? UINT64_MAX : time + params->deadline_ns;
     }
     error = run_claimed(&run, ctx);

@@ -92,9 +92,9 @@ static bool read_cpus(const void *tree)
         return false;
     fdt_for_each_subnode(cpu, tree, cpus)
     {
-        uint64_t khz = number(tree, cpu, "timebase-frequency", 1000000000) / 1000;
+        uint64_t hz = number(tree, cpu, "timebase-frequency", 0), khz = hz / 1000;
         machine.tsc_khz = (uint32_t)khz;
-        if (khz == 0 || khz > UINT32_MAX || ++machine.cpu_count > CPU_MAX)
+        if ((hz && !khz) || khz > UINT32_MAX || ++machine.cpu_count > CPU_MAX)
             return false;
     }
     return machine.cpu_count > 0;

@@ -13,7 +13,7 @@ struct machine {
     uint64_t ram_start, ram_end; /* free at the start, in whole blocks of 2 MiB */
     uint64_t ram_limit;          /* bytes */
     uint32_t cpu_count;
-    uint32_t tsc_khz;
+    uint32_t tsc_khz; /* 0: the TSC does not go at one pace */
     uint32_t xstate_size;
     bool native_ring0; /* XSAVE and FSGSBASE can be executed in ring 0 */
     bool x2apic;

@@ -30,7 +30,7 @@ struct run {
     struct mm *mm;
     struct polder_params *params;
     struct cpu *cpu;
-    uint64_t deadline; /* TSC, 0: none */
+    uint64_t deadline; /* as timer.h has it, 0: none */
     bool own_tf;       /* the caller's eflags had TF: ring 3's own */
 };
 

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "timer.h"
-#include "hypercall.h"
-#include "machine.h"
 #include "own.h"
 #include <polder/resident.h>
 
 /* KVM's arithmetic overflows with times that are hours away; who finds it too early arms again. */
 #define ARM_AT_MOST_NS 100000000000ull
 
+static uint64_t ticks_per_ms(void)
+{
+    return machine.tsc_khz ? machine.tsc_khz : 1000000;
+}
+
 uint64_t timer_ticks_after(uint64_t ns)
 {
-    uint64_t khz = machine.tsc_khz;
+    uint64_t khz = ticks_per_ms();
     /* ns * khz / 10^6 without the 128-bit division that a kernel has no library for. */
     uint64_t ms = ns / 1000000, rest = ns % 1000000;
     uint64_t ticks = ms > (UINT64_MAX >> 2) / khz ? UINT64_MAX >> 2 : ms * khz + rest * khz / 1000000;
@@ -23,7 +26,7 @@ static uint64_t ns_until(uint64_t at)
     int64_t ticks = (int64_t)(at - timer_now());
     if (ticks <= 0)
         return 1;
-    uint64_t khz = machine.tsc_khz, ms = (uint64_t)ticks / khz, rest = (uint64_t)ticks % khz;
+    uint64_t khz = ticks_per_ms(), ms = (uint64_t)ticks / khz, rest = (uint64_t)ticks % khz;
     return ms > UINT64_MAX / 2000000 ? UINT64_MAX / 2 : ms * 1000000 + rest * 1000000 / khz + 1;
 }
 
@@ -43,7 +46,7 @@ uint64_t timer_expired(struct cpu *cpu)
     uint64_t now = timer_now(), armed = cpu->armed_at;
     cpu->armed_at = 0;
     cpu_end_interrupt(cpu);
-    return timer_reached(armed, now) ? now : armed;
+    return timer_reached(armed, now) || !machine.tsc_khz ? now : armed;
 }
 
 EXPORT void polder_timer(uint64_t ns)

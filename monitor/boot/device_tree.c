@@ -108,9 +108,10 @@ static void cpus(struct tree *t, const struct machine *machine)
         string(t, "device_type", "cpu");
         string(t, "compatible", "polder,x86-64");
         u32(t, "reg", i);
-        if (hz <= UINT32_MAX)
+        /* Without it a kernel takes the time from HC_CLOCK. */
+        if (kvm.tsc_steady && hz <= UINT32_MAX)
             u32(t, "timebase-frequency", (uint32_t)hz);
-        else
+        else if (kvm.tsc_steady)
             u64(t, "timebase-frequency", hz);
         end(t);
     }

@@ -5,9 +5,9 @@
 #include <polder/abi.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "boot/cpu.h"
+#include "clock.h"
 
 #define XSTATE_ALIGN 64
 #define RANDOM_MAX (64ull << 10) /* of one call: it cannot be interrupted */
@@ -38,13 +38,6 @@ static int64_t memory_call(struct cpu *cpu, struct arguments *a)
 static int64_t file_call(struct cpu *cpu, struct arguments *a)
 {
     return windows_bring_in(&cpu->machine->windows, a->value[0], &a->result2);
-}
-
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 static int64_t clock_call(struct cpu *cpu, struct arguments *a)

@@ -22,6 +22,7 @@
 #include "boot/device_tree.h"
 #include "boot/message.h"
 #include "boot/report.h"
+#include "clock.h"
 
 #define STATUS_CANNOT 2
 #define STATUS_USER 130 /* as if Ctrl-C had ended it */
@@ -227,9 +228,7 @@ static void take_input(struct machine *machine)
 
 static uint64_t now_ms(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return clock_ns(CLOCK_MONOTONIC) / 1000000;
 }
 
 static void wait_for_end(struct machine *machine, int signals)

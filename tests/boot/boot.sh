@@ -290,10 +290,14 @@ result "--help"
     --file "b=$work/rw,rw" "$entry" >"$work/out" 2>"$work/err" && [ ! -s "$work/out" ] && grep -aq "two  words" "$work/dtb"
 result "--dump-dtb does not boot"
 if command -v dtc >/dev/null; then
+    # Where the TSC does not go at one pace, the tree has no rate of it.
+    rates=p
+    "$polder" info --json | grep -q '"tsc_steady": true' || rates='/timebase-frequency/d; p'
+    sed -n "$rates" "$expected/device-tree.expected" >"$work/tree"
     dtc -I dtb -O dts "$work/dtb" >"$work/out" 2>"$work/err" && [ ! -s "$work/err" ] &&
         sed 's/rng-seed = <.*>/rng-seed = <>/; s/timebase-frequency = <.*>/timebase-frequency = <>/
             s/xstate-size = <.*>/xstate-size = <>/; s/ring0 = ".*"/ring0 = ""/' "$work/out" |
-        diff - "$expected/device-tree.expected" >"$work/err" && grep -q 'rng-seed = <\(0x[0-9a-f]* \)\{15\}' "$work/out"
+        diff - "$work/tree" >"$work/err" && grep -q 'rng-seed = <\(0x[0-9a-f]* \)\{15\}' "$work/out"
     result "the device tree, without a warning of dtc's"
 else
     number=$((number + 1))

@@ -65,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct boot_options options = {.cpus = cpus == 254 ? MACHINE_MAX_CPUS : 1 + cpus % 8, .files = files};
     kvm.tsc_khz = (uint32_t)take(&in, 4);
     kvm.x2apic = kvm.native_ring0 = kvm.tsc_khz & 1;
+    kvm.tsc_steady = kvm.tsc_khz & 2;
     options.file_count = (uint32_t)take(&in, 1) % FILES_MAX;
     struct machine machine = {.options = &options,
         .cpu_count = options.cpus,

@@ -430,6 +430,48 @@ static void signals_into_faults_leak_nothing(void **state)
 }
 #endif
 
+#if __STDC_HOSTED__
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/*
+ * Where the kernel does not trust its TSC, KVM lets a vCPU's stand still while it does not run. A deadline reckoned
+ * with the host's would come as much later as the vCPU has been out, here after the timer's signal.
+ */
+static void deadline_of_a_rested_vcpu(void **state)
+{
+    (void)state;
+    const uint64_t outside = 400000000, timer = 200000000;
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct itimerspec at = {.it_value = {.tv_nsec = (long)timer}}, off = {.it_value = {0}};
+    struct box box;
+    timer_t id;
+    int first = 0;
+
+    install(SIGUSR1, count_signal);
+    assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &id), 0);
+    box_open(&box);
+    box_syscall(&box, sn_syscall, 0, 0);
+    /* A thread that was not let run meets the signal as well; not most times. */
+    for (int i = 0; i < 9; i++) {
+        for (uint64_t over = now_ns() + outside; now_ns() < over;)
+            ;
+        box.params.deadline_ns = 1000000;
+        assert_int_equal(timer_settime(id, 0, &at, NULL), 0);
+        first += box_run(&box, sn_spin, BOX_DATA, 0) == POLDER_DEADLINE;
+        assert_int_equal(timer_settime(id, 0, &off, NULL), 0);
+    }
+    assert_true(first > 4);
+    assert_int_equal(timer_delete(id), 0);
+    box_close(&box);
+}
+#endif
+
 static void deadlines(void **state)
 {
     (void)state;
@@ -595,6 +637,9 @@ int main(void)
         cmocka_unit_test(signals_into_faults_leak_nothing),
 #endif
         cmocka_unit_test(deadlines),
+#if __STDC_HOSTED__
+        cmocka_unit_test(deadline_of_a_rested_vcpu),
+#endif
         cmocka_unit_test(deadlines_and_kicks),
 #if __STDC_HOSTED__
         cmocka_unit_test(ticks_while_much_was_changed),

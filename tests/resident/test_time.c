@@ -5,8 +5,8 @@
 /* A step of everything: 2 ms where the way in alone takes a tenth of that. */
 #define A_WHILE (shim_ring0_is_emulated() ? 3000000ul : shim_processor_is_tcg() ? 1000000ul : 200000ul)
 
-/* The clock's rate is the host's, that of a deadline the processor's, and QEMU's is not very exact. */
-#define SLACK(ns) (shim_processor_is_tcg() ? (ns) / 3 : (ns) / 500)
+/* The clock's rate is the host's, that of a deadline may be the processor's. */
+#define SLACK(ns) ((ns) / 500)
 
 static void run(struct box *box)
 {

@@ -37,7 +37,8 @@
 #define SLOTS 24
 #define MAPPINGS 64
 
-struct kvm_vm kvm = {.gpa_bits = 40, .max_slots = SLOTS, .max_vcpus = 8, .xsave_size = 2696, .tsc_khz = 2000000, .tsc_steady = true};
+struct kvm_vm kvm = {
+    .gpa_bits = 40, .max_slots = SLOTS, .max_vcpus = 8, .xsave_size = 2696, .tsc_khz = 2000000, .tsc_steady = true};
 
 static struct input in;
 static bool inside; /* the functions that are wrapped are the monitor's, not the fuzzer's */

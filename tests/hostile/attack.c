@@ -95,6 +95,18 @@ void attack_put(struct attacker *a, uint64_t addr, const void *bytes, size_t len
     assert_int_equal(polder_write(a->box.fd, bytes, length, addr), length);
 }
 
+uint64_t attack_put_code(struct attacker *a, const void *code, size_t length)
+{
+    uint8_t bytes[64];
+
+    assert_true(length <= sizeof(bytes) - 2);
+    memcpy(bytes, code, length);
+    bytes[length] = 0x0f;
+    bytes[length + 1] = 0x0b;
+    attack_put(a, ATTACK_CODE, bytes, length + 2);
+    return ATTACK_CODE + length;
+}
+
 void attack_code(struct attacker *a, const void *bytes, size_t length)
 {
     static uint8_t page[PAGE];

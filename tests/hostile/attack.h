@@ -39,6 +39,9 @@ void attacker_close(struct attacker *a);
 void attack_put(struct attacker *a, uint64_t addr, const void *bytes, size_t length);
 void attack_code(struct attacker *a, const void *bytes, size_t length);
 
+/* The first bytes of the page only, at most 62, and one UD2 behind them; returns where that is. */
+uint64_t attack_put_code(struct attacker *a, const void *code, size_t length);
+
 /* Makes box.params's registers those of a new context: rip as given, rsp the stack's end, every other register a value
  * that nothing else has, eflags 0x202, fs_base and gs_base 0, no flags, the deadline above. */
 void attack_aim(struct attacker *a, uint64_t rip);

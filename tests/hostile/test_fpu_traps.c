@@ -45,19 +45,6 @@ static void open_attacker(struct attacker *a)
     *(uint16_t *)(at + TINY + 8) = 1;
 }
 
-/* Code, and UD2 behind it; returns where that is. */
-static uint64_t put_code(struct attacker *a, const void *code, size_t length)
-{
-    uint8_t bytes[64];
-
-    assert_true(length <= sizeof(bytes) - 2);
-    memcpy(bytes, code, length);
-    bytes[length] = 0x0f;
-    bytes[length + 1] = 0x0b;
-    attack_put(a, ATTACK_CODE, bytes, length + 2);
-    return ATTACK_CODE + length;
-}
-
 static void aim_with_operands(struct attacker *a)
 {
     attack_aim(a, ATTACK_CODE);
@@ -104,7 +91,7 @@ static uint64_t put_x87(struct attacker *a, const struct operation *o, const cha
 
     memcpy(code + 4, o->bytes, o->length);
     memcpy(code + 4 + o->length, next, length);
-    put_code(a, code, 4 + o->length + length);
+    attack_put_code(a, code, 4 + o->length + length);
     return ATTACK_CODE + 4 + o->length;
 }
 
@@ -225,7 +212,7 @@ static void simd_exceptions(void **state)
             memcpy(code + length, forms[form].bytes, forms[form].length);
             code[length + forms[form].length] = all[i].opcode;
             code[length + forms[form].length + 1] = 0xc1;
-            const uint64_t at = ATTACK_CODE + length, end = put_code(&a, code, length + forms[form].length + 2);
+            const uint64_t at = ATTACK_CODE + length, end = attack_put_code(&a, code, length + forms[form].length + 2);
             for (int masked = 0; masked < 2; masked++) {
                 a.box.data[0] = masked ? MXCSR_RESET : MXCSR_RESET & ~(all[i].exception << 7);
                 aim_with_operands(&a);
@@ -277,7 +264,7 @@ static void bad_states(void **state)
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (tcg && all[i].what == BAD_MXCSR)
             continue;
-        const uint64_t end = put_code(&a, all[i].bytes, all[i].length);
+        const uint64_t end = attack_put_code(&a, all[i].bytes, all[i].length);
         uint8_t *area = (uint8_t *)a.box.data;
         memset(area, 0, 1024);
         memset(area + 32, 0xff, 128); /* registers that no arithmetic makes */
@@ -327,7 +314,7 @@ static void aligned_operands(void **state)
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (tcg && all[i].bytes[0] == '\x62')
             continue;
-        const uint64_t end = put_code(&a, all[i].bytes, all[i].length);
+        const uint64_t end = attack_put_code(&a, all[i].bytes, all[i].length);
         aim_with_operands(&a);
         attack_run_only(&a, all[i].name);
         if (p->vector == 6 && p->regs.rip == (all[i].may_be_none ? ATTACK_CODE : tcg ? end : 0))
@@ -368,7 +355,7 @@ static void alignment_check(void **state)
 
     open_attacker(&a);
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        const uint64_t end = put_code(&a, all[i].bytes, all[i].length);
+        const uint64_t end = attack_put_code(&a, all[i].bytes, all[i].length);
         for (int on = 0; on < 2; on++) {
             aim_with_operands(&a);
             p->regs.rsp -= 64 + 4;
@@ -397,7 +384,7 @@ static void tiles(void **state)
 
     open_attacker(&a);
     for (size_t i = 0; i < 3 && !tcg; i++) {
-        put_code(&a, codes[i], lengths[i]);
+        attack_put_code(&a, codes[i], lengths[i]);
         memset((void *)a.box.data, 0xff, 64);
         aim_with_operands(&a);
         attack_run(&a, i ? "tiles that are not set up" : "ldtilecfg of a palette that there is not");
@@ -418,7 +405,7 @@ static void upper_halves(void **state)
 
     open_attacker(&a);
     polder_params_init(&other);
-    put_code(&a, code, sizeof(code));
+    attack_put_code(&a, code, sizeof(code));
     for (int round = 0; round < 8; round++) {
         aim_with_operands(&a);
         attack_run_only(&a, "vpcmpeqd, vzeroupper");

@@ -79,18 +79,6 @@ static void open_attacker(struct attacker *a)
     attack_code(a, "", 0);
 }
 
-static uint64_t put_code(struct attacker *a, const void *code, size_t length)
-{
-    uint8_t bytes[40];
-
-    assert_true(length <= sizeof(bytes) - 2);
-    memcpy(bytes, code, length);
-    bytes[length] = 0x0f;
-    bytes[length + 1] = 0x0b;
-    attack_put(a, ATTACK_CODE, bytes, length + 2);
-    return ATTACK_CODE + length;
-}
-
 static const char *name_of(const char *what, int selector)
 {
     static char name[60];
@@ -147,7 +135,7 @@ static void loads(void **state)
 
     open_attacker(&a);
     for (size_t way = 0; way < sizeof(all) / sizeof(all[0]); way++) {
-        const uint64_t end = put_code(&a, all[way].bytes, all[way].length);
+        const uint64_t end = attack_put_code(&a, all[way].bytes, all[way].length);
         for (int i = 0, selector; (selector = selector_at(i)) >= 0; i++) {
             if (left_out(way, i))
                 continue;
@@ -184,7 +172,7 @@ static void questions(void **state)
 
     open_attacker(&a);
     for (size_t way = 0; way < 4; way++) {
-        const uint64_t end = put_code(&a, ways[way], 3);
+        const uint64_t end = attack_put_code(&a, ways[way], 3);
         for (int i = 0, selector; (selector = selector_at(i)) >= 0; i++) {
             attack_aim(&a, ATTACK_CODE);
             p->regs.rax = (uint64_t)selector;
@@ -216,7 +204,7 @@ static void every_selector(void **state)
     struct polder_params *p = &a.box.params;
 
     open_attacker(&a);
-    const uint64_t end = put_code(&a, code, sizeof(code) - 1);
+    const uint64_t end = attack_put_code(&a, code, sizeof(code) - 1);
     attack_aim(&a, ATTACK_CODE);
     p->regs.rbx = p->regs.rsi = 0;
     attack_run(&a, "LAR of every selector");
@@ -301,7 +289,7 @@ static void far_transfers(void **state)
 
     open_attacker(&a);
     for (size_t way = 0; way < sizeof(all) / sizeof(all[0]); way++) {
-        put_code(&a, all[way].bytes, all[way].length);
+        attack_put_code(&a, all[way].bytes, all[way].length);
         for (int i = 0, selector; (selector = selector_at(i)) >= 0; i++) {
             if (left_out(way, i))
                 continue;
@@ -340,7 +328,7 @@ static void flags_of_iret(void **state)
         skip();
     }
     const uint8_t target[] = {0xee, 0x0f, 0x0b}; /* out al, dx */
-    put_code(&a, "\x48\xcf", 2);
+    attack_put_code(&a, "\x48\xcf", 2);
     attack_put(&a, TARGET, target, sizeof(target));
     for (unsigned i = 0; i < 2 * 24; i++) {
         const unsigned bit = i / 2;
@@ -397,7 +385,7 @@ static void transfers_to_nowhere(void **state)
     for (size_t way = 0; way < sizeof(all) / sizeof(all[0]); way++) {
         if (tcg && all[way].far) /* far_transfers says why */
             continue;
-        put_code(&a, all[way].bytes, all[way].length);
+        attack_put_code(&a, all[way].bytes, all[way].length);
         for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
             const uint64_t frame[5] = {targets[i], 0x33, 0x202, BOX_STACK + PAGE - 128, 0x2b};
             const uint64_t rsp = BOX_STACK + PAGE - 256;
@@ -432,7 +420,7 @@ static void stacks_at_the_hole(void **state)
 
     open_attacker(&a);
     for (size_t way = 0; way < sizeof(all) / sizeof(all[0]); way++) {
-        put_code(&a, all[way].bytes, all[way].length);
+        attack_put_code(&a, all[way].bytes, all[way].length);
         for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
             const uint64_t word = ends[i] - 8;
             const bool begins = (uint64_t)((int64_t)(word << 16) >> 16) == word;
@@ -461,7 +449,7 @@ static void jumps_to_null(void **state)
     struct polder_params *p = &a.box.params;
 
     open_attacker(&a);
-    put_code(&a, "\xff\xe0", 2);
+    attack_put_code(&a, "\xff\xe0", 2);
     for (int narrow = 0; narrow < 2; narrow++) {
         for (int way = 0; way < 2; way++) {
             attack_aim(&a, way ? 0 : ATTACK_CODE);

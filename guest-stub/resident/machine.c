@@ -92,9 +92,11 @@ static bool read_cpus(const void *tree)
         return false;
     fdt_for_each_subnode(cpu, tree, cpus)
     {
-        uint64_t hz = number(tree, cpu, "timebase-frequency", 0), khz = hz / 1000;
+        /* Not there is an answer; no number, or one below a kilohertz, is none. */
+        bool steady = fdt_getprop(tree, cpu, "timebase-frequency", NULL) != NULL;
+        uint64_t khz = number(tree, cpu, "timebase-frequency", 0) / 1000;
         machine.tsc_khz = (uint32_t)khz;
-        if ((hz && !khz) || khz > UINT32_MAX || ++machine.cpu_count > CPU_MAX)
+        if ((steady && khz == 0) || khz > UINT32_MAX || ++machine.cpu_count > CPU_MAX)
             return false;
     }
     return machine.cpu_count > 0;
